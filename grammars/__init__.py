@@ -1,0 +1,1 @@
+"""Grammars of boot loader configurations (Lark), one file per dialect."""

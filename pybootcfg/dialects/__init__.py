@@ -1,0 +1,1 @@
+"""Interpreters of boot loader configurations, one module per dialect."""

@@ -1,0 +1,73 @@
+"""The registry of file systems, and `open_filesystem`, which finds the one that a source holds.
+
+A row names the module that is imported when one of its magics is there.  The reader itself judges:
+a magic only says that asking is worth it.  The order matters where two can match, strongest first.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import NamedTuple
+
+from pybootcfg.errors import ImageError, UnsupportedFeature
+from pybootcfg.filesystems.base import Filesystem, Options
+from pybootcfg.source import Source
+
+Magic = tuple[int, bytes]  #: byte offset, bytes there
+
+
+class Family(NamedTuple):
+    """One row: `pybootcfg.filesystems.MODULE` has the reader class READER."""
+
+    module: str
+    reader: str
+    magics: tuple[Magic, ...]
+
+
+FAMILIES = (Family("ext", "Ext", ((0x438, b"\x53\xef"),)),)
+
+#: what cannot be read, so that it is refused by name: (name, magics, why)
+FOREIGN = (
+    ("luks", ((0, b"LUKS\xba\xbe"),), "it is encrypted with LUKS and cannot be read"),
+    ("bitlocker", ((3, b"-FVE-FS-"),), "it is encrypted with BitLocker and cannot be read"),
+    ("ntfs", ((3, b"NTFS    "),), "NTFS is not supported"),
+    ("exfat", ((3, b"EXFAT   "),), "exFAT is not supported"),
+    ("xfs", ((0, b"XFSB"),), "XFS is not supported"),
+    ("btrfs", ((0x10040, b"_BHRfS_M"),), "Btrfs is not supported"),
+    ("f2fs", ((0x400, b"\x10\x20\xf5\xf2"),), "F2FS is not supported"),
+    ("squashfs", ((0, b"hsqs"),), "squashfs is not supported"),
+    ("erofs", ((0x400, b"\xe2\xe1\xf5\xe0"),), "EROFS is not supported"),
+    ("bcachefs", ((0x1018, bytes.fromhex("c68573f66ce90ba8")),), "bcachefs is not supported"),
+    ("lvm2", ((0x218, b"LVM2 001"), (0x18, b"LVM2 001")), "LVM physical volumes are not supported"),
+    ("swap", ((4086, b"SWAPSPACE2"), (4086, b"SWAP-SPACE"), (65526, b"SWAPSPACE2")), "it is swap space"),
+    ("jfs", ((0x8000, b"JFS1"),), "JFS is not supported"),
+    ("reiser4", ((0x10000, b"ReIsEr4\0"),), "reiser4 is not supported"),
+)
+
+
+def open_filesystem(source: Source, options: Options) -> Filesystem | None:
+    """Open the file system that `source` holds; None when nothing known is there.
+
+    Raises UnsupportedFeature, with its name, for what is known but cannot be read, and the error of
+    the reader when a magic was there but the reader could not go on.
+    """
+    failure: ImageError | None = None
+    for family in FAMILIES:
+        if any(_found(source, magic) for magic in family.magics):
+            module = importlib.import_module(f"pybootcfg.filesystems.{family.module}")
+            reader: type[Filesystem] = getattr(module, family.reader)
+            try:
+                return reader(source, options)
+            except ImageError as error:
+                failure = failure or error
+    for name, magics, why in FOREIGN:
+        if any(_found(source, magic) for magic in magics):
+            raise UnsupportedFeature(name, why)
+    if failure:
+        raise failure
+    return None
+
+
+def _found(source: Source, magic: Magic) -> bool:
+    offset, expected = magic
+    return offset + len(expected) <= source.size and source.read(offset, len(expected)) == expected

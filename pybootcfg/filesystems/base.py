@@ -1,0 +1,229 @@
+"""What every file system gives: a root, nodes that are read as runs, and one path walker.
+
+A reader subclasses `Filesystem` and `Node`.  A node is cheap to make and reads its inode (or
+whatever its format has) when it is first asked something.  File contents are runs: where they lie in
+a source, a hole, or bytes that are in hand already (inline data, decompressed blocks).
+"""
+
+from __future__ import annotations
+
+import enum
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
+
+from pybootcfg import limits
+from pybootcfg.errors import GuestFileMissing, printable
+from pybootcfg.schema import Decoder
+from pybootcfg.source import Source
+
+
+class Kind(enum.StrEnum):
+    """The type of a file, named as `pybootcfg ls --json` names it."""
+
+    FILE = "file"
+    DIRECTORY = "dir"
+    SYMLINK = "symlink"
+    FIFO = "fifo"
+    SOCKET = "socket"
+    CHAR = "char"
+    BLOCK = "block"
+
+
+class Extent(NamedTuple):
+    """`length` bytes of a file that lie at `offset` of `source`."""
+
+    source: Source
+    offset: int
+    length: int
+
+
+class Hole(NamedTuple):
+    """`length` bytes of a file that read as zeros and lie nowhere."""
+
+    length: int
+
+
+class Inline(NamedTuple):
+    """Bytes of a file that are in hand already."""
+
+    data: bytes
+
+    @property
+    def length(self) -> int:
+        """Number of bytes."""
+        return len(self.data)
+
+
+Run = Extent | Hole | Inline
+
+
+class Structure(NamedTuple):
+    """An on-disk structure that a file system names, for `inspect`."""
+
+    name: str
+    decoder: Decoder
+    offset: int
+
+
+@dataclass(frozen=True)
+class Options:
+    """How the caller wants file systems to be read."""
+
+    replay_journal: bool = True  #: show what the journal holds, replayed in memory
+
+
+class Node(ABC):
+    """One file, directory, symbolic link or special file.
+
+    Every property may raise ImageError or UnsupportedFeature, since it reads the disk.
+    """
+
+    @property
+    @abstractmethod
+    def key(self) -> Hashable:
+        """The same for the same file, such as the inode number; finds cycles and hard links."""
+
+    @property
+    @abstractmethod
+    def kind(self) -> Kind:
+        """What this is."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Length of the contents in bytes; for a symbolic link that of its target."""
+
+    @property
+    def mode(self) -> int | None:
+        """Permission bits (07777), or None where the format has none."""
+        return None
+
+    @property
+    def mtime(self) -> int | None:
+        """Last change of the contents, in seconds since 1970 UTC."""
+        return None
+
+    @abstractmethod
+    def runs(self) -> Iterator[Run]:
+        """Yield the contents in order, `size` bytes in all; only for files."""
+
+    @abstractmethod
+    def entries(self) -> Iterator[tuple[bytes, Node]]:
+        """Yield names and nodes in the order of the disk, without `.` and `..`; only for directories."""
+
+    @abstractmethod
+    def lookup(self, name: bytes) -> Node | None:
+        """Return the entry called `name`, by the directory's index where it has one."""
+
+    @abstractmethod
+    def target(self) -> bytes:
+        """Return where a symbolic link points."""
+
+    def read(self, limit: limits.Limit = limits.CONFIG_SIZE, count: int | None = None) -> bytes:
+        """Return the contents, or the first `count` bytes of them, held in memory under `limit`."""
+        wanted = self.size if count is None else min(count, self.size)
+        limits.READ_SIZE.check(limit.check(wanted))
+        chunks = []
+        for run in self.runs():
+            if not wanted:
+                break
+            length = min(run.length, wanted)
+            if isinstance(run, Extent):
+                chunks.append(run.source.read(run.offset, length))
+            else:
+                chunks.append(run.data[:length] if isinstance(run, Inline) else bytes(length))
+            wanted -= length
+        return b"".join(chunks)
+
+
+class Filesystem(ABC):
+    """One file system, open for reading.
+
+    Subclasses take `(source, options)` and raise ImageError when the source does not hold their
+    file system or its superblock is damaged, UnsupportedFeature when it uses what they cannot read.
+    """
+
+    family: ClassVar[str]  #: name of the registry row and of the module in formats/
+
+    def __init__(self, source: Source, options: Options) -> None:
+        self.source = source
+        self.options = options
+        self.warnings: list[str] = []
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """The variant as users know it, such as `ext4` or `fat32`."""
+
+    @property
+    @abstractmethod
+    def root(self) -> Node:
+        """The root directory."""
+
+    @property
+    def label(self) -> str:
+        """The volume label, empty when there is none."""
+        return ""
+
+    @property
+    def uuid(self) -> str:
+        """The UUID or serial number as blkid prints it, empty when there is none."""
+        return ""
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Feature flags by name, in the order of their bits."""
+        return ()
+
+    def structures(self) -> Iterator[Structure]:
+        """Yield the structures that `inspect` can show."""
+        return iter(())
+
+    def warn(self, message: str) -> None:
+        """Remember, once, something that the user should know although reading goes on."""
+        if message not in self.warnings and len(self.warnings) < 100:
+            self.warnings.append(message)
+
+    def walk(self, path: bytes, *, follow: bool = True) -> Node:
+        """Return the node at `path`; symbolic links on the way (and, with `follow`, at its end) are followed.
+
+        A relative path starts at the root, and `..` stops there, so that no path leads out.  Raises
+        GuestFileMissing, and LimitExceeded for link loops.
+        """
+        limits.PATH_LENGTH.check(len(path), "path")
+        links = limits.SYMLINKS.budget(printable(path))
+        above = [self.root]  # the directories from the root down to where the walk stands
+        todo = _components(path)
+        node = self.root
+        while todo:
+            component = todo.pop()
+            if component == b"..":
+                if len(above) > 1:
+                    above.pop()
+                node = above[-1]
+                continue
+            if node.kind is not Kind.DIRECTORY:
+                raise GuestFileMissing(printable(path), "not a directory on the way")
+            found = node.lookup(component)
+            if found is None:
+                raise GuestFileMissing(printable(path))
+            if found.kind is Kind.SYMLINK and (todo or follow):
+                links.spend()
+                target = found.target()
+                limits.PATH_LENGTH.check(len(target), printable(path))
+                if target.startswith(b"/"):
+                    del above[1:]
+                todo.extend(_components(target))
+                node = above[-1]
+                continue
+            node = found
+            if node.kind is Kind.DIRECTORY:
+                above.append(node)
+        return node
+
+
+def _components(path: bytes) -> list[bytes]:
+    """Return the names of a path, the last first."""
+    return [name for name in reversed(path.split(b"/")) if name not in (b"", b".")]

@@ -1,0 +1,70 @@
+"""Every cap on hostile input, by name, in one table.
+
+A number that a disk or a configuration claims meets its cap at the place of use
+(`GPT_ENTRIES.check(header.entry_count)`); work that a claim could prolong draws on a budget
+(`steps = SYMLINKS.budget()`, then `steps.spend()` per step).  Both raise `LimitExceeded` with the
+name of the cap, so that a person can tell which one was hit.
+"""
+
+from __future__ import annotations
+
+from pybootcfg.errors import LimitExceeded
+
+TABLE: dict[str, Limit] = {}
+
+
+class Limit:
+    """One cap: its name, its value in the unit that the name implies, and why it is what it is."""
+
+    __slots__ = ("name", "reason", "value")
+
+    def __init__(self, name: str, value: int, reason: str) -> None:
+        self.name = name
+        self.value = value
+        self.reason = reason
+        TABLE[name] = self
+
+    def check(self, value: int, where: str = "") -> int:
+        """Return `value`, or raise LimitExceeded when it is over the cap or negative."""
+        if not 0 <= value <= self.value:
+            raise LimitExceeded(self.name, value, self.value, where)
+        return value
+
+    def budget(self, where: str = "") -> Budget:
+        """Return a counter that may be spent up to the cap."""
+        return Budget(self, where)
+
+
+class Budget:
+    """Work done against one cap."""
+
+    __slots__ = ("limit", "spent", "where")
+
+    def __init__(self, limit: Limit, where: str = "") -> None:
+        self.limit = limit
+        self.where = where
+        self.spent = 0
+
+    def spend(self, amount: int = 1) -> None:
+        """Count `amount` units of work; raise LimitExceeded once the cap is passed."""
+        self.spent += amount
+        if self.spent > self.limit.value:
+            raise LimitExceeded(self.limit.name, self.spent, self.limit.value, self.where)
+
+
+KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
+
+# --- reading -------------------------------------------------------------------------------------
+READ_SIZE = Limit("read-size", 64 * MIB, "one read into memory; the largest metadata read is 64 KiB")
+CONFIG_SIZE = Limit("config-size", 16 * MIB, "one configuration file; the largest real one seen is 1.7 MB")
+FILE_SIZE = Limit("file-size", 1 * GIB, "a kernel or ramdisk; Xen's own XC_DOM_DECOMPRESS_MAX")
+DIRECTORY_SIZE = Limit("directory-size", 4 * GIB, "bytes of one directory read by scanning")
+
+# --- paths ---------------------------------------------------------------------------------------
+PATH_LENGTH = Limit("path-length", 4096, "PATH_MAX of Linux")
+SYMLINKS = Limit("symlinks", 40, "MAXSYMLINKS of Linux, for one path")
+PATH_DEPTH = Limit("path-depth", 1024, "directories below each other; deeper ones are loops or attacks")
+LISTED_FILES = Limit("listed-files", 20_000_000, "files in one recursive listing")
+
+# --- grammars ------------------------------------------------------------------------------------
+SYNTAX_DEPTH = Limit("syntax-depth", 2000, "entries on the parser's stack; real grub.cfg files stay under 60")

@@ -1,0 +1,116 @@
+"""The shared result of every boot loader dialect: a menu of entries.
+
+Values only.  Paths and arguments are `str` decoded as UTF-8 with surrogateescape, so that they turn
+back into the guest's own bytes; a volume is named as `pybootcfg volumes` names it (`p1`, `d2p1`).
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+class EntryKind(enum.StrEnum):
+    """What an entry boots."""
+
+    LINUX = "linux"
+    MULTIBOOT = "multiboot"
+    CHAINLOAD = "chainload"
+    OTHER = "other"
+
+
+@dataclass(frozen=True)
+class FileRef:
+    """A file of the guest: an absolute path on a volume; no volume for a loose configuration."""
+
+    path: str
+    volume: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.volume}:{self.path}" if self.volume else self.path
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something stands in a configuration; `line` counts from 1."""
+
+    file: FileRef
+    line: int
+
+
+@dataclass(frozen=True)
+class Module:
+    """A multiboot module: a file and its arguments."""
+
+    file: FileRef
+    args: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that the menu offers to boot.
+
+    `args` is the command line exactly as the kernel would get it, without the kernel's own name.
+    `restricted` entries ask for a password unless `users` says that all may boot them.
+    """
+
+    title: str
+    kind: EntryKind
+    source: Place
+    id: str = ""
+    kernel: FileRef | None = None
+    initrds: tuple[FileRef, ...] = ()
+    args: str = ""
+    modules: tuple[Module, ...] = ()
+    devicetree: FileRef | None = None
+    hidden: bool = False
+    restricted: bool = False
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Submenu:
+    """A menu below an entry of the menu; `default` and `fallbacks` are its own, as in `Menu`."""
+
+    title: str
+    source: Place
+    id: str = ""
+    items: tuple[Item, ...] = ()
+    defaults: tuple[str, ...] = ()
+    hidden: bool = False
+
+
+Item = Entry | Submenu
+
+
+@dataclass(frozen=True)
+class Menu:
+    """The boot menu as the boot loader would show it.
+
+    `defaults` are the wishes of the configuration in the order in which they count (default, then
+    fallbacks), each in the dialect's own words: a number, a title, an id, `1>2`; choose.py resolves
+    them.  `timeout` is in seconds, None when the menu waits for ever or says nothing.
+    """
+
+    dialect: str
+    config: FileRef
+    items: tuple[Item, ...] = ()
+    defaults: tuple[str, ...] = ()
+    timeout: float | None = None
+    hidden: bool = False
+    warnings: tuple[str, ...] = ()
+
+    def flat(self) -> Iterator[tuple[tuple[Submenu, ...], Entry]]:
+        """Yield each entry in menu order with the submenus above it."""
+        yield from _flatten((), self.items)
+
+
+def _flatten(
+    above: tuple[Submenu, ...], items: tuple[Item, ...]
+) -> Iterator[tuple[tuple[Submenu, ...], Entry]]:
+    for item in items:
+        if isinstance(item, Submenu):
+            yield from _flatten((*above, item), item.items)
+        else:
+            yield above, item

@@ -1,0 +1,337 @@
+"""From Construct schemas to records: a fast decoder and a tracing one.
+
+formats/ states what lies on a disk as Construct schemas.  `load("ext")` returns one such module
+with every schema turned into a `Decoder` and every constant as it stands:
+
+    ext = schema.load("ext")
+    superblock = ext.superblock.read(source, 1024)      # a record with named fields
+    superblock.s_inodes_count
+
+A schema of fixed size is lowered once to a single precompiled, length-checked unpack into named
+tuples; a schema with variable parts is parsed by Construct itself.  Enums and flags decode to plain
+integers: their symbols are for people, and come with `Decoder.trace`, which gives every field's
+offset, size, raw bytes, value and symbol, and the part before the damage when there is damage.
+
+Byte order at run time (UFS, XFS, ZFS): a schema written with Construct's native-order fields
+(`Int32un`) is read through `decoder.big` or `decoder.little`.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import struct
+import sys
+from collections import namedtuple
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+from pybootcfg.errors import ImageError
+
+if TYPE_CHECKING:
+    from construct import Construct
+
+    from pybootcfg.source import Source
+    from pybootcfg.tracing import Field
+
+#: Construct writes native order as "="; such a schema takes its order from `big` or `little`
+NATIVE = "="
+
+
+class Plan(NamedTuple):
+    """A lowered schema, as plain data: what one `struct.unpack` yields and what becomes of it.
+
+    `kind` is "integer" (`code`, `order`), "wide" (an integer of an odd size), "bytes", "padding",
+    "record" (`parts` with their `names`) or "array" (`repeat` times `parts[0]`).  `expected` is the
+    value that a Const field must have.
+    """
+
+    kind: str
+    size: int
+    code: str = ""
+    order: str = ""
+    signed: bool = False
+    name: str = ""
+    names: tuple[str, ...] = ()
+    parts: tuple[Plan, ...] = ()
+    repeat: int = 0
+    expected: int | bytes | None = None
+
+
+class NotFixed(Exception):
+    """The schema's size depends on its contents, so that Construct itself must parse it."""
+
+
+def lower(schema: Construct, name: str) -> Plan:
+    """Lower a fixed-size schema to a Plan; raise NotFixed when it is not of fixed size.
+
+    >>> from construct import Int16ul, Struct
+    >>> lower(Struct("magic" / Int16ul), "header").parts[0].code
+    'H'
+    """
+    import construct as c
+
+    kind = type(schema)
+    if kind is c.Renamed or isinstance(schema, (c.Enum, c.FlagsEnum, c.Hex, c.HexDump)):
+        return lower(schema.subcon, name)
+    if kind is c.FormatField and schema.fmtstr[1] in "bBhHiIlLqQ":
+        return Plan("integer", schema.length, code=_CODES[schema.fmtstr[1]], order=schema.fmtstr[0])
+    if kind is c.BytesInteger and isinstance(schema.length, int) and not callable(schema.swapped):
+        order = "<" if schema.swapped else ">"
+        return Plan("wide", schema.length, order=order, signed=bool(schema.signed))
+    if kind is c.Bytes and isinstance(schema.length, int):
+        return Plan("bytes", schema.length)
+    if kind is c.Const:
+        return lower(schema.subcon, name)._replace(expected=schema.value)
+    if kind is c.Padded and isinstance(schema.subcon, c.Pass.__class__) and isinstance(schema.length, int):
+        return Plan("padding", schema.length)
+    if kind is c.Array and isinstance(schema.count, int):
+        part = lower(schema.subcon, name)
+        return Plan("array", part.size * schema.count, parts=(part,), repeat=schema.count)
+    if kind is c.Struct:
+        parts = tuple(lower(part, part.name or name) for part in schema.subcons)
+        names = tuple(part.name or "" for part in schema.subcons)
+        return Plan("record", sum(part.size for part in parts), name=name, names=names, parts=parts)
+    raise NotFixed(f"{name}: {schema!r}")
+
+
+_CODES = {"b": "b", "B": "B", "h": "h", "H": "H", "i": "i", "I": "I", "l": "i", "L": "I", "q": "q", "Q": "Q"}
+
+#: turns the unpacked values from `start` on into one value
+_Build = Callable[[tuple[Any, ...], int], Any]
+
+
+class _Decode(Protocol):
+    def __call__(self, data: bytes | memoryview, offset: int = 0, *, at: int = 0) -> Any: ...
+
+
+class _Unpacker:
+    """One Plan for one byte order: a precompiled struct and the closures that build records."""
+
+    def __init__(self, plan: Plan, native_order: str) -> None:
+        self.native_order = native_order
+        orders = [leaf.order for leaf in _leaves(plan) if leaf.kind == "integer" and leaf.size > 1]
+        resolved = [native_order if order == NATIVE else order for order in orders]
+        self.order = ">" if resolved.count(">") > len(resolved) / 2 else "<"
+        self.checks: list[tuple[int, Plan, int]] = []  # (index of the value, plan, byte offset)
+        codes, _, build = self._compile(plan, 0, 0)
+        self.struct = struct.Struct(self.order + codes)
+        #: turns all unpacked values into the value; for flat records straight into the named tuple
+        self.whole = self._whole(build)
+
+    def _whole(self, build: _Build | None) -> Callable[[tuple[Any, ...]], Any]:
+        if isinstance(build, _FlatRecord):
+            return build.make
+        chosen = build or _same
+        return lambda values: chosen(values, 0)
+
+    def check(self, value: Any, plan: Plan, offset: int, structure: str) -> None:
+        """Raise ImageError unless a constant field has the value that its specification gives."""
+        if isinstance(plan.expected, int):
+            _, _, build = self._compile_integer(plan)
+            value = build((value,), 0) if build else value
+        if value != plan.expected:
+            raise ImageError(
+                f"{plan.expected!r} expected, but {value!r} found", offset=offset, structure=structure
+            )
+
+    def _compile(self, plan: Plan, index: int, offset: int) -> tuple[str, int, _Build | None]:
+        """Return (struct codes, how many values they unpack to, builder or None for the value itself)."""
+        if plan.kind == "padding":
+            return f"{plan.size}x", 0, None
+        if plan.expected is not None:
+            self.checks.append((index, plan, offset))
+        if plan.kind == "bytes":
+            return f"{plan.size}s", 1, None
+        if plan.kind in ("integer", "wide"):
+            return self._compile_integer(plan)
+        if plan.kind == "array":
+            return self._compile_array(plan, index, offset)
+        return self._compile_record(plan, index, offset)
+
+    def _compile_integer(self, plan: Plan) -> tuple[str, int, _Build | None]:
+        order = self.native_order if plan.order == NATIVE else plan.order
+        if plan.kind == "integer" and (plan.size == 1 or order == self.order):
+            return plan.code, 1, None
+        byteorder: Literal["little", "big"] = "little" if order == "<" else "big"
+        signed = plan.signed or plan.code.islower()
+        return f"{plan.size}s", 1, lambda values, at: int.from_bytes(values[at], byteorder, signed=signed)
+
+    def _compile_array(self, plan: Plan, index: int, offset: int) -> tuple[str, int, _Build | None]:
+        part, count = plan.parts[0], plan.repeat
+        codes, width, build = self._compile(part, index, offset)
+        if build is None and part.kind == "integer":
+            return f"{count}{codes}", count, lambda values, at: values[at : at + count]
+        one = build or _same
+        return (
+            codes * count,
+            width * count,
+            lambda values, at: tuple(one(values, at + i * width) for i in range(count)),
+        )
+
+    def _compile_record(self, plan: Plan, index: int, offset: int) -> tuple[str, int, _Build | None]:
+        codes, width, names = "", 0, []
+        builders: list[tuple[int, _Build]] = []
+        plain = True
+        for part_name, part in zip(plan.names, plan.parts, strict=True):
+            part_codes, part_width, build = self._compile(part, index + width, offset)
+            codes += part_codes
+            offset += part.size
+            if part_width and not part_name:  # an unnamed constant, such as reserved zeros
+                plain = False
+            elif part.kind != "padding":
+                names.append(part_name)
+                plain = plain and build is None and part_width == 1
+                builders.append((width, build or _same))
+            width += part_width
+        record: Any = namedtuple(plan.name, names, module=__name__)  # type: ignore[misc]  # noqa: PYI024
+        if plain:
+            return codes, width, _FlatRecord(record, width)
+        return codes, width, lambda values, at: record(*[build(values, at + i) for i, build in builders])
+
+
+class _FlatRecord:
+    """Builds a record whose fields are the unpacked values themselves."""
+
+    def __init__(self, record: Any, width: int) -> None:
+        self.make: Callable[[tuple[Any, ...]], Any] = functools.partial(tuple.__new__, record)
+        self.width = width
+
+    def __call__(self, values: tuple[Any, ...], at: int) -> Any:
+        return self.make(values[at : at + self.width])
+
+
+def _same(values: tuple[Any, ...], at: int) -> Any:
+    return values[at]
+
+
+def _leaves(plan: Plan) -> Iterator[Plan]:
+    if plan.parts:
+        for part in plan.parts:
+            yield from _leaves(part)
+    else:
+        yield plan
+
+
+class Decoder:
+    """Decodes one schema; `name` is the structure's name in its specification."""
+
+    def __init__(self, name: str, schema: Construct, order: str = "<") -> None:
+        self.name = name
+        self.schema = schema
+        self.order = order
+
+    @functools.cached_property
+    def big(self) -> Decoder:
+        """The same structure with its native-order fields read big-endian."""
+        return Decoder(self.name, self.schema, ">")
+
+    @functools.cached_property
+    def little(self) -> Decoder:
+        """The same structure with its native-order fields read little-endian."""
+        return Decoder(self.name, self.schema, "<")
+
+    @functools.cached_property
+    def _unpacker(self) -> _Unpacker | None:
+        try:
+            return _Unpacker(lower(self.schema, self.name), self.order)
+        except NotFixed:
+            return None
+
+    @functools.cached_property
+    def size(self) -> int:
+        """Size in bytes; TypeError for a schema whose size depends on its contents."""
+        if self._unpacker is None:
+            raise TypeError(f"{self.name} has no fixed size")
+        return self._unpacker.struct.size
+
+    @functools.cached_property
+    def decode(self) -> _Decode:
+        """Decode the structure at `offset` of `data`: `decode(data, offset=0, *, at=0)`.
+
+        `at` is where `data` begins on the disk, so that errors name the disk's own offsets.  Raises
+        ImageError when data is missing or a constant field (a magic) has another value.
+        """
+        unpacker = self._unpacker
+        if unpacker is None:
+            return self._parse
+        unpack, whole, checks = unpacker.struct.unpack_from, unpacker.whole, unpacker.checks
+
+        # A closure, not a method: it runs for every directory entry, where look-ups double the cost.
+        def decode(data: bytes | memoryview, offset: int = 0, *, at: int = 0) -> Any:
+            try:
+                values = unpack(data, offset)
+            except struct.error:
+                raise self._truncated(len(data), offset, at) from None
+            if offset < 0:  # struct would count from the end
+                raise self._truncated(len(data), offset, at)
+            for index, plan, where in checks:
+                unpacker.check(values[index], plan, at + offset + where, self.name)
+            return whole(values)
+
+        return decode
+
+    def read(self, source: Source, offset: int) -> Any:
+        """Read and decode the structure (of fixed size) at `offset` of a source."""
+        return self.decode(source.read(offset, self.size, self.name), at=offset)
+
+    def array(self, data: bytes | memoryview, count: int, offset: int = 0, *, at: int = 0) -> tuple[Any, ...]:
+        """Decode `count` structures that lie side by side, in bulk."""
+        unpacker = self._unpacker
+        if unpacker is None:
+            raise TypeError(f"{self.name} has no fixed size")
+        size = unpacker.struct.size
+        if count < 0 or len(data) - offset < size * count:
+            raise self._truncated(len(data), offset + max(0, len(data) - offset) // size * size, at)
+        code = unpacker.struct.format
+        if not unpacker.checks and len(code) == 2 and code[1] != "s":
+            return struct.unpack_from(f"{code[0]}{count}{code[1]}", data, offset)
+        return tuple(self.decode(data, offset + i * size, at=at) for i in range(count))
+
+    def trace(self, source: Source, offset: int) -> Field:
+        """Decode the structure at `offset` field by field, for people to look at.
+
+        Never raises for what is on the disk: damage becomes the `error` of the field it is in, and
+        the fields before it stand.
+        """
+        from pybootcfg.tracing import trace
+
+        return trace(self.name, self.schema, source, offset, self.order)
+
+    def _parse(self, data: bytes | memoryview, offset: int = 0, *, at: int = 0) -> Any:
+        import construct
+
+        try:
+            return self.schema.parse(bytes(data[offset:]))
+        except construct.StreamError:
+            raise self._truncated(len(data), offset, at) from None
+        except construct.ConstructError as error:
+            message = str(error).strip().splitlines()[-1]
+            raise ImageError(message, offset=at + offset, structure=self.name) from None
+
+    def _truncated(self, available: int, offset: int, at: int) -> ImageError:
+        size = f"{self._unpacker.struct.size} bytes" if self._unpacker else "more"
+        return ImageError(
+            f"{size} wanted, but {max(0, available - offset)} left", offset=at + offset, structure=self.name
+        )
+
+
+class Format:
+    """One module of formats/: its schemas as Decoders, its constants as they stand."""
+
+    def __init__(self, name: str) -> None:
+        self._module = importlib.import_module(f"pybootcfg.formats.{name}")
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._module, name)
+        construct = sys.modules["construct"]
+        if isinstance(value, construct.Construct):
+            value = Decoder(name, value)
+        setattr(self, name, value)
+        return value
+
+
+@functools.cache
+def load(name: str) -> Format:
+    """Return the format named `name`: a module of formats/ with decoders in place of its schemas."""
+    return Format(name)
