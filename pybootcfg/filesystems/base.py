@@ -72,6 +72,7 @@ class Options:
     """How the caller wants file systems to be read."""
 
     replay_journal: bool = True  #: show what the journal holds, replayed in memory
+    others: tuple[Source, ...] = ()  #: the guest's other volumes, for file systems that span several
 
 
 class Node(ABC):
@@ -151,6 +152,7 @@ class Filesystem(ABC):
         self.source = source
         self.options = options
         self.warnings: list[str] = []
+        self.members: tuple[Source, ...] = (source,)  #: all volumes that this file system lies on
 
     @property
     @abstractmethod
@@ -177,6 +179,13 @@ class Filesystem(ABC):
         """Feature flags by name, in the order of their bits."""
         return ()
 
+    def subvolume(self, name: str) -> Node:
+        """Return the root of the dataset, subvolume or snapshot `name` (`p1[NAME]:/` on the command line).
+
+        Raises GuestFileMissing when there is none of that name.
+        """
+        raise GuestFileMissing(printable(name), f"{self.name} has no subvolumes")
+
     def structures(self) -> Iterator[Structure]:
         """Yield the structures that `inspect` can show."""
         return iter(())
@@ -186,17 +195,17 @@ class Filesystem(ABC):
         if message not in self.warnings and len(self.warnings) < 100:
             self.warnings.append(message)
 
-    def walk(self, path: bytes, *, follow: bool = True) -> Node:
+    def walk(self, path: bytes, *, follow: bool = True, root: Node | None = None) -> Node:
         """Return the node at `path`; symbolic links on the way (and, with `follow`, at its end) are followed.
 
-        A relative path starts at the root, and `..` stops there, so that no path leads out.  Raises
-        GuestFileMissing, and LimitExceeded for link loops.
+        A relative path starts at the root (that of a subvolume where `root` is given), and `..` stops
+        there, so that no path leads out.  Raises GuestFileMissing, and LimitExceeded for link loops.
         """
         limits.PATH_LENGTH.check(len(path), "path")
         links = limits.SYMLINKS.budget(printable(path))
-        above = [self.root]  # the directories from the root down to where the walk stands
+        above = [root or self.root]  # the directories from the root down to where the walk stands
         todo = _components(path)
-        node = self.root
+        node = above[0]
         while todo:
             component = todo.pop()
             if component == b"..":
