@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pybootcfg import limits
-from pybootcfg.filesystems.base import Kind
+from pybootcfg.kind import Kind
 from pybootcfg.menu import FileRef, Menu
 
 

@@ -7,7 +7,6 @@ a source, a hole, or bytes that are in hand already (inline data, decompressed b
 
 from __future__ import annotations
 
-import enum
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
@@ -15,20 +14,9 @@ from typing import ClassVar, NamedTuple
 
 from pybootcfg import limits
 from pybootcfg.errors import GuestFileMissing, printable
+from pybootcfg.kind import Kind
 from pybootcfg.schema import Decoder
 from pybootcfg.source import Source
-
-
-class Kind(enum.StrEnum):
-    """The type of a file, named as `pybootcfg ls --json` names it."""
-
-    FILE = "file"
-    DIRECTORY = "dir"
-    SYMLINK = "symlink"
-    FIFO = "fifo"
-    SOCKET = "socket"
-    CHAR = "char"
-    BLOCK = "block"
 
 
 class Extent(NamedTuple):
