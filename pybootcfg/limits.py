@@ -64,7 +64,15 @@ DIRECTORY_SIZE = Limit("directory-size", 4 * GIB, "bytes of one directory read b
 PATH_LENGTH = Limit("path-length", 4096, "PATH_MAX of Linux")
 SYMLINKS = Limit("symlinks", 40, "MAXSYMLINKS of Linux, for one path")
 PATH_DEPTH = Limit("path-depth", 1024, "directories below each other; deeper ones are loops or attacks")
+DIRECTORY_NAMES = Limit("directory-names", 200_000, "names of one directory held at once, for a glob")
+LISTED_FAILURES = Limit("listed-failures", 100_000, "files of one listing that cannot be read")
 LISTED_FILES = Limit("listed-files", 20_000_000, "files in one recursive listing")
 
 # --- grammars ------------------------------------------------------------------------------------
 SYNTAX_DEPTH = Limit("syntax-depth", 2000, "entries on the parser's stack; real grub.cfg files stay under 60")
+
+# --- fat -----------------------------------------------------------------------------------------
+FAT_DIRECTORY_SIZE = Limit("fat-directory-size", 65536 * 32, "bytes; the specification allows 65536 entries")
+FAT_CHAIN_SEEKS = Limit("fat-chain-seeks", 65536, "pieces of the FAT read for one chain; 16 KiB each")
+EXFAT_DIRECTORY_SIZE = Limit("exfat-directory-size", 256 * MIB, "bytes; exFAT specification, section 7.1")
+EXFAT_UPCASE_TABLE_SIZE = Limit("exfat-upcase-table-size", 128 * KIB, "two bytes for each UTF-16 code unit")

@@ -79,7 +79,7 @@ def lower(schema: Construct, name: str) -> Plan:
     if kind is c.BytesInteger and isinstance(schema.length, int) and not callable(schema.swapped):
         order = "<" if schema.swapped else ">"
         return Plan("wide", schema.length, order=order, signed=bool(schema.signed))
-    if kind is c.Bytes and isinstance(schema.length, int):
+    if isinstance(schema, c.Bytes) and isinstance(schema.length, int):
         return Plan("bytes", schema.length)
     if kind is c.Const:
         return lower(schema.subcon, name)._replace(expected=schema.value)

@@ -160,6 +160,8 @@ class _Tracer:
         node.size = self.stream.position - node.offset
         node.raw = self.source.read(node.offset, node.size)
         node.value = value
+        if isinstance(schema, c.Bytes) and hasattr(schema, "symbol"):  # such as a GUID
+            node.symbol = schema.symbol(value)
         return value
 
 

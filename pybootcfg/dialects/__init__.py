@@ -1,1 +1,53 @@
-"""Interpreters of boot loader configurations, one module per dialect."""
+"""The registry of boot loader dialects: where their configurations lie and who reads them.
+
+The order is that in which the real pygrub looks, which goes on where it stops.  A path whose last
+but one component is `*` stands for that file in every directory there.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import NamedTuple
+
+from pybootcfg.dialects.base import Interpret
+
+
+class Dialect(NamedTuple):
+    """One row: `pybootcfg.dialects.NAME.interpret` reads any of `paths`."""
+
+    name: str
+    paths: tuple[str, ...]
+
+
+DIALECTS = (
+    Dialect(
+        "grub2",
+        (
+            "/boot/grub/grub.cfg",
+            "/grub/grub.cfg",
+            "/boot/grub2/grub.cfg",
+            "/grub2/grub.cfg",
+            "/EFI/*/grub.cfg",
+        ),
+    ),
+)
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all dialects."""
+    return tuple(dialect.name for dialect in DIALECTS)
+
+
+def guess(file: str) -> str:
+    """Return the dialect that a file of this name is usually written in; grub2 when nothing tells."""
+    name = file.rpartition("/")[2]
+    for dialect in DIALECTS:
+        if any(path.rpartition("/")[2] == name for path in dialect.paths):
+            return dialect.name
+    return "grub2"
+
+
+def load(name: str) -> Interpret:
+    """Return the interpreter of the dialect `name`."""
+    interpret: Interpret = importlib.import_module(f"pybootcfg.dialects.{name}").interpret
+    return interpret

@@ -1,0 +1,76 @@
+"""A boot menu in the forms that both commands print: text and JSON."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from pybootcfg import choose, dialects, limits
+from pybootcfg.dialects.base import Settings
+from pybootcfg.errors import UsageError, printable
+from pybootcfg.filesystems.base import Options
+from pybootcfg.guest import Configuration, Guest
+from pybootcfg.menu import Entry, FileRef, Menu, Submenu
+
+
+def config_menu(file: str, *, dialect: str = "", tree: str = "", settings: Settings | None = None) -> Menu:
+    """Return the menu of a loose configuration; `tree` is the directory that stands for the guest's root.
+
+    Without `tree`, or when `file` lies elsewhere, the configuration is the only such file of a guest
+    that has nothing else, under the path that the caller gave.
+    """
+    if dialect and dialect not in dialects.names():
+        raise UsageError(f"unknown dialect {dialect}", hint=f"one of {', '.join(dialects.names())}")
+    guest = Guest.of_directory(tree, "") if tree else Guest([], Options())
+    inside = os.path.relpath(os.path.realpath(file), os.path.realpath(tree)) if tree else os.pardir
+    if inside.split(os.sep)[0] == os.pardir:
+        place = FileRef(os.path.abspath(file))
+        with open(file, "rb") as stream:
+            guest.loose[place] = stream.read(limits.CONFIG_SIZE.value + 1)
+        limits.CONFIG_SIZE.check(len(guest.loose[place]), file)
+    else:
+        place = FileRef("/" + inside)
+    return guest.interpret(Configuration(dialect or dialects.guess(file), place), settings or Settings())
+
+
+def list_entries(menu: Menu) -> str:
+    """Return the text of `pygrub -l`: title, root, kernel, args and initrd of each entry."""
+    lines = []
+    for _, entry in menu.flat():
+        lines.append(f"title: {printable(entry.title)}")
+        lines.append(f"  root: {entry.kernel.volume if entry.kernel and entry.kernel.volume else None}")
+        lines.append(f"  kernel: {printable(entry.kernel.path) if entry.kernel else None}")
+        lines.append(f"  args: {printable(entry.args)}")
+        if entry.initrds:
+            lines.append("  initrd: " + printable(" ".join(file.path for file in entry.initrds)))
+    return "".join(f"{line}\n" for line in lines)
+
+
+def menu_json(menu: Menu) -> dict[str, Any]:
+    """Return a menu as the JSON document of `pybootcfg entries`."""
+    return {
+        "schema": 1,
+        "dialect": menu.dialect,
+        "config": str(menu.config),
+        "timeout": menu.timeout,
+        "default": choose.default_index(menu),
+        "entries": [_entry(index, above, entry) for index, (above, entry) in enumerate(menu.flat())],
+        "warnings": list(menu.warnings),
+    }
+
+
+def _entry(index: int, above: tuple[Submenu, ...], entry: Entry) -> dict[str, Any]:
+    return {
+        "index": index,
+        "title": entry.title,
+        "id": entry.id,
+        "submenu": [submenu.title for submenu in above],
+        "kind": str(entry.kind),
+        "kernel": str(entry.kernel) if entry.kernel else None,
+        "initrd": [str(file) for file in entry.initrds],
+        "args": entry.args,
+        "modules": [{"path": str(module.file), "args": module.args} for module in entry.modules],
+        "devicetree": str(entry.devicetree) if entry.devicetree else None,
+        "source": {"file": str(entry.source.file), "line": entry.source.line},
+        "warnings": list(entry.warnings),
+    }

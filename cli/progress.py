@@ -1,0 +1,58 @@
+"""A progress bar for long copies: on a terminal only, and only after one second."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import Any, Self
+
+from pybootcfg.filesystems.base import Extent, Run
+
+PIECE = 16 << 20  #: bytes after which a long extent reports in
+
+
+class Progress:
+    """Counts the bytes that pass; shows them with rich once a second has gone by."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.wanted = sys.stderr.isatty() and not options.json
+        self.began = time.monotonic()
+        self.done = 0
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def follow(self, runs: Iterable[Run]) -> Iterator[Run]:
+        """Yield the same contents, long extents in pieces, and count them."""
+        for run in runs:
+            if not isinstance(run, Extent) or not self.wanted:
+                yield run
+                self._count(run.length)
+                continue
+            for start in range(0, run.length, PIECE):
+                length = min(PIECE, run.length - start)
+                yield Extent(run.source, run.offset + start, length)
+                self._count(length)
+
+    def _count(self, length: int) -> None:
+        self.done += length
+        if not self.wanted or time.monotonic() - self.began < 1:
+            return
+        if self._bar is None:
+            from rich.console import Console
+            from rich.progress import DownloadColumn, SpinnerColumn, TransferSpeedColumn
+            from rich.progress import Progress as Bar
+
+            self._bar = Bar(
+                SpinnerColumn(), DownloadColumn(), TransferSpeedColumn(), console=Console(stderr=True)
+            )
+            self._task = self._bar.add_task("copying", total=None)
+            self._bar.start()
+        self._bar.update(self._task, completed=self.done)

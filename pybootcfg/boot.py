@@ -1,0 +1,223 @@
+"""From a guest to what it boots: the volumes in order, their configurations, the choice.
+
+Every place that was tried and left stays in the record, with the reason, so that a failure explains
+itself and a success can be explained.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pybootcfg import choose, dialects
+from pybootcfg.dialects.base import Settings
+from pybootcfg.errors import BootcfgError, GuestFileMissing, ImageError, printable
+from pybootcfg.guest import Configuration, Guest, GuestVolume
+from pybootcfg.kind import Kind
+from pybootcfg.menu import Entry, EntryKind, FileRef, Menu
+
+SOLARIS = "/platform/i86xpv/kernel/unix"
+SOLARIS_64 = "/platform/i86xpv/kernel/amd64/unix"
+NETWARE = "/nwserver/xnloader.sys"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the caller fixes beforehand: guest paths of kernel and ramdisk, further arguments, an entry."""
+
+    kernel: str = ""
+    ramdisk: str = ""
+    args: str = ""
+    entry: str | None = None
+    settings: Settings = field(default_factory=Settings)
+
+
+class Attempt(NamedTuple):
+    """A place that was looked at and left: a volume (and perhaps a file on it), and why."""
+
+    volume: GuestVolume
+    why: str
+
+
+@dataclass(frozen=True)
+class Boot:
+    """What boots: kernel and initial ramdisks in the guest, and the kernel's command line."""
+
+    kernel: FileRef
+    initrds: tuple[FileRef, ...]
+    args: str
+    reasons: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class NothingBootableError(BootcfgError):
+    """No volume of the guest holds something that boots; `attempts` says why for each."""
+
+    exit_status = 1
+
+    def __init__(self, message: str, attempts: list[Attempt]) -> None:
+        super().__init__(message)
+        self.attempts = attempts
+
+
+def find_boot(guest: Guest, request: Request) -> Boot:
+    """Return what the guest boots, or raise NothingBootableError with every place that was tried."""
+    attempts: list[Attempt] = []
+    for volume in guest.tried():
+        try:
+            boot = _boot_volume(guest, volume, request, attempts)
+        except (BootcfgError, OSError) as error:
+            attempts.append(Attempt(volume, str(error)))
+            continue
+        if boot:
+            return boot
+    raise NothingBootableError(_summary(guest, attempts), attempts)
+
+
+def find_menu(guest: Guest, settings: Settings) -> Menu:
+    """Return the first menu with entries, as `find_boot` would meet it; else raise NothingBootableError."""
+    attempts: list[Attempt] = []
+    for volume in guest.tried():
+        try:
+            configurations = _configurations(guest, volume)
+            for configuration in configurations:
+                menu = guest.interpret(configuration, settings)
+                if menu.items:
+                    return menu
+                attempts.append(Attempt(volume, _no_entries(configuration, menu)))
+        except (BootcfgError, OSError) as error:
+            attempts.append(Attempt(volume, str(error)))
+    raise NothingBootableError(_summary(guest, attempts), attempts)
+
+
+def find_configuration(guest: Guest) -> Configuration | None:
+    """Return the first configuration of the guest, without running it."""
+    for volume in guest.tried():
+        if volume.mountable:
+            for configuration in guest.configurations(volume):
+                return configuration
+    return None
+
+
+def _summary(guest: Guest, attempts: list[Attempt]) -> str:
+    image = guest.disks[0].source.name
+    text = f"no bootable entry found on {printable(image)}"
+    telling = [attempt for attempt in attempts if attempt.volume.mountable] or attempts
+    if len(telling) == 1:
+        text += f": {telling[0].volume.name}: {telling[0].why}"
+    return text
+
+
+def _configurations(guest: Guest, volume: GuestVolume) -> list[Configuration]:
+    _ = volume.filesystem  # raises why it cannot be read
+    found = list(guest.configurations(volume))
+    if not found:
+        looked_for = ", ".join(path for dialect in dialects.DIALECTS for path in dialect.paths)
+        raise GuestFileMissing(volume.name, f"no boot configuration (looked for {looked_for})")
+    return found
+
+
+def _no_entries(configuration: Configuration, menu: Menu) -> str:
+    why = f"{printable(configuration.file.path)}: no entries"
+    return f"{why}; {menu.warnings[0]}" if menu.warnings else why
+
+
+def _boot_volume(guest: Guest, volume: GuestVolume, request: Request, attempts: list[Attempt]) -> Boot | None:
+    """Return what one volume boots; add to `attempts` what was tried on it."""
+    if request.kernel:
+        return _given(guest, volume, request)
+    sniffed = _solaris(guest, volume, request) or _netware(guest, volume, request)
+    if sniffed:
+        return sniffed
+    for configuration in _configurations(guest, volume):
+        try:
+            return _from_menu(guest, guest.interpret(configuration, request.settings), request)
+        except BootcfgError as error:
+            attempts.append(Attempt(volume, f"{printable(configuration.file.path)}: {error}"))
+    return None
+
+
+def _given(guest: Guest, volume: GuestVolume, request: Request) -> Boot:
+    """Boot the files that the caller named; a leading slash may be missing."""
+    kernel = FileRef("/" + request.kernel.lstrip("/"), volume.name)
+    initrds = (FileRef("/" + request.ramdisk.lstrip("/"), volume.name),) if request.ramdisk else ()
+    _ = volume.filesystem
+    for file in (kernel, *initrds):
+        require_file(guest, file)
+    return Boot(
+        kernel,
+        initrds,
+        _with_more("", request.args),
+        (f"the caller named the kernel, found on {volume.name}",),
+    )
+
+
+def _solaris(guest: Guest, volume: GuestVolume, request: Request) -> Boot | None:
+    """Recognise a Solaris guest, whose kernel wants its own name among its arguments.
+
+    `root=` and `ip=` come before the kernel's path, everything else after it.
+    """
+    for unix, archive in (
+        (SOLARIS_64, "/platform/i86pc/amd64/boot_archive"),
+        (SOLARIS, "/platform/i86pc/boot_archive"),
+    ):
+        if guest.kind(FileRef(unix, volume.name)) is not Kind.FILE:
+            continue
+        words = request.args.split()
+        first = [word for word in words if word.startswith(("root=", "ip="))]
+        rest = [word for word in words if word not in first and word != unix]
+        args = " ".join([*first, unix, *rest])
+        initrd = FileRef(archive, volume.name)
+        require_file(guest, initrd)
+        return Boot(FileRef(unix, volume.name), (initrd,), args, (f"{volume.name} holds Solaris",))
+    return None
+
+
+def _netware(guest: Guest, volume: GuestVolume, request: Request) -> Boot | None:
+    """Recognise a NetWare guest by its Xen loader."""
+    kernel = FileRef(NETWARE, volume.name)
+    if guest.kind(kernel) is not Kind.FILE:
+        return None
+    return Boot(kernel, (), request.args, (f"{volume.name} holds NetWare",))
+
+
+def _from_menu(guest: Guest, menu: Menu, request: Request) -> Boot:
+    choice = choose.choose(menu, request.entry)
+    return boot_entry(guest, choice.entry, request.args, choice.reasons)
+
+
+def boot_entry(guest: Guest, entry: Entry, more_args: str, reasons: tuple[str, ...]) -> Boot:
+    """Return what one entry boots; raise GuestFileMissing when a file of it is not there."""
+    kernel, initrds, args = entry.kernel, entry.initrds, entry.args
+    if (
+        entry.kind is EntryKind.MULTIBOOT
+        and entry.modules
+        and kernel
+        and "xen" in kernel.path.rpartition("/")[2]
+    ):
+        # The guest is to run under the host's hypervisor, not to bring its own: its Linux is the first module.
+        reasons = (
+            *reasons,
+            f"{printable(kernel.path)} is a hypervisor: its first module is what a guest boots",
+        )
+        kernel, args = entry.modules[0].file, entry.modules[0].args
+        initrds = tuple(module.file for module in entry.modules[1:2])
+    elif entry.kind is EntryKind.MULTIBOOT:
+        initrds = tuple(module.file for module in entry.modules)
+    if kernel is None:
+        raise GuestFileMissing(printable(entry.title), "the entry names no kernel")
+    for file in (kernel, *initrds):
+        require_file(guest, file)
+    return Boot(kernel, initrds, _with_more(args, more_args), reasons, entry.warnings)
+
+
+def require_file(guest: Guest, file: FileRef) -> None:
+    """Raise GuestFileMissing unless `file` is there, is a file, and is not empty where that matters."""
+    node = guest.node(file)
+    if node.kind is not Kind.FILE:
+        raise ImageError(f"{printable(str(file))} is a {node.kind}, not a file")
+
+
+def _with_more(args: str, more: str) -> str:
+    # The blank is there even when the entry has no arguments of its own: so does the real pygrub.
+    return f"{args} {more}" if more else args
