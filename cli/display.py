@@ -19,7 +19,7 @@ STYLES = {
 
 
 def wants_colour(choice: str) -> bool:
-    """Whether to colour stdout: by the option, NO_COLOR, FORCE_COLOR, TERM=dumb, or a terminal, in that order."""
+    """Whether to colour stdout: by option, NO_COLOR, FORCE_COLOR, TERM=dumb, or a terminal, in that order."""
     if choice != "auto":
         return choice == "always"
     if os.environ.get("NO_COLOR"):

@@ -195,7 +195,7 @@ def boot_entry(guest: Guest, entry: Entry, more_args: str, reasons: tuple[str, .
         and kernel
         and "xen" in kernel.path.rpartition("/")[2]
     ):
-        # The guest is to run under the host's hypervisor, not to bring its own: its Linux is the first module.
+        # The guest runs under the host's hypervisor and brings none: its Linux is the first module.
         reasons = (
             *reasons,
             f"{printable(kernel.path)} is a hypervisor: its first module is what a guest boots",

@@ -36,7 +36,7 @@ def encode(text: str) -> bytes:
 
 
 def decode(data: bytes) -> str:
-    """The one named decode: guest bytes to text that turns back into the same bytes."""
+    """Turn guest bytes into text that turns back into the same bytes: the one place that decodes."""
     return data.decode("utf-8", "surrogateescape")
 
 
@@ -286,7 +286,7 @@ def _disk_number(name: str) -> int | None:
     if name.startswith("hd") and name[2:].isascii() and name[2:].isdigit():
         return int(name[2:5]) + 1
     disk = name.removeprefix("xen/")
-    if len(disk) == 4 and disk[:3] in ("xvd",) and "a" <= disk[3] <= "z":
+    if len(disk) == 4 and disk[:3] == "xvd" and "a" <= disk[3] <= "z":
         return ord(disk[3]) - ord("a") + 1
     return None
 

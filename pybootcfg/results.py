@@ -59,7 +59,7 @@ def _simple(answer: Answer, end: bytes) -> bytes:
         record = name.encode() + b" " + value
         if end == b"\0" and len(record) > LIBXL_RECORD:
             raise BootcfgError(
-                f"the {name} is {len(value)} bytes long, but libxl reads at most {LIBXL_RECORD - len(name) - 1}"
+                f"the {name} is {len(value)} bytes long; libxl reads at most {LIBXL_RECORD - len(name) - 1}"
             )
         out += record + end
     return out + end
@@ -76,7 +76,7 @@ _ESCAPES = {0x5C: b"\\\\", 0x0A: b"\\n", 0x0D: b"\\r", 0x09: b"\\t"}
 
 
 def _quote(name: str, value: bytes) -> bytes:
-    """Quote as Python's repr quotes ASCII text; other bytes stand as they are, as xend's reader wants them."""
+    """Quote as Python's repr quotes ASCII text; other bytes stand as they are, as xend's reader wants."""
     if b"\0" in value:
         raise BootcfgError(f"the {name} holds a NUL byte, which this output format cannot represent")
     quote = b'"' if b"'" in value and b'"' not in value else b"'"

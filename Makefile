@@ -1,0 +1,41 @@
+# Everything runs in a virtual environment of the checkout's own, from pinned and hashed packages.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN     = $(VENV)/bin
+SOURCES = pyproject.toml setup.py $(wildcard requirements/*.txt) \
+          $(shell find pybootcfg formats grammars cli -name '*.py' -o -name '*.lark')
+
+.PHONY: demo test check snapshots lock clean
+
+demo: $(VENV)/.run
+	$(BIN)/python examples/demo.py
+
+test: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	cd tests && ../$(BIN)/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache --strict -p pybootcfg
+	$(BIN)/pytest
+
+# Rewrites the snapshots after a wanted change; look at the difference before committing it.
+snapshots: $(VENV)/.dev
+	$(BIN)/pytest --snapshot-update
+
+# Installs what is needed to run; `.dev` adds what is needed to test.
+$(VENV)/.run: $(SOURCES)
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall .
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	touch $@
+
+# Resolves the requirements anew; needs pip-tools.
+lock:
+	cd requirements && for set in run dev; do \
+	  pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
+	    --no-emit-index-url --no-emit-find-links --output-file $$set.txt $$set.in; done
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
