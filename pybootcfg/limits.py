@@ -60,6 +60,11 @@ CONFIG_SIZE = Limit("config-size", 16 * MIB, "one configuration file; the larges
 FILE_SIZE = Limit("file-size", 1 * GIB, "a kernel or ramdisk; Xen's own XC_DOM_DECOMPRESS_MAX")
 DIRECTORY_SIZE = Limit("directory-size", 4 * GIB, "bytes of one directory read by scanning")
 
+# --- volumes -------------------------------------------------------------------------------------
+GPT_ENTRY_SIZE = Limit("gpt-entry-size", 4096, "bytes of one GPT entry; all tools write 128")
+GPT_ENTRY_ARRAY = Limit("gpt-entry-array", 1 * MIB, "bytes of all GPT entries; all tools write 16 KiB")
+EBR_CHAIN = Limit("ebr-chain", 1024, "extended boot records; Linux gives up after 100 empty ones")
+
 # --- paths ---------------------------------------------------------------------------------------
 PATH_LENGTH = Limit("path-length", 4096, "PATH_MAX of Linux")
 SYMLINKS = Limit("symlinks", 40, "MAXSYMLINKS of Linux, for one path")
@@ -76,3 +81,17 @@ FAT_DIRECTORY_SIZE = Limit("fat-directory-size", 65536 * 32, "bytes; the specifi
 FAT_CHAIN_SEEKS = Limit("fat-chain-seeks", 65536, "pieces of the FAT read for one chain; 16 KiB each")
 EXFAT_DIRECTORY_SIZE = Limit("exfat-directory-size", 256 * MIB, "bytes; exFAT specification, section 7.1")
 EXFAT_UPCASE_TABLE_SIZE = Limit("exfat-upcase-table-size", 128 * KIB, "two bytes for each UTF-16 code unit")
+
+# --- reiserfs ------------------------------------------------------------------------------------
+REISERFS_TREE_HEIGHT = Limit("reiserfs-tree-height", 7, "levels of the tree; Linux stops at 5")
+REISERFS_JOURNAL_BLOCKS = Limit("reiserfs-journal-blocks", 1 << 16, "mkreiserfs makes 32749 at most")
+
+# --- iso9660 -------------------------------------------------------------------------------------
+ISO9660_DESCRIPTORS = Limit("iso9660-descriptors", 84, "volume descriptors; as Linux, up to sector 100")
+ISO9660_SECTIONS = Limit("iso9660-sections", 4096, "sections of one file; 8 TiB need 2048, Linux takes 100")
+ISO9660_EXTENTS = Limit("iso9660-extents", 65_536, "pieces of one interleaved and compressed file")
+ISO9660_NAME = Limit("iso9660-name", 1024, "bytes of a Rock Ridge name; Linux takes 254")
+ISO9660_CONTINUATIONS = Limit("iso9660-continuations", 32, "CE entries of one record, as in Linux")
+ISO9660_CONTINUATION = Limit("iso9660-continuation", 64 * KIB, "bytes of one continuation area")
+ISO9660_BOOT_ENTRIES = Limit("iso9660-boot-entries", 1024, "entries of an El Torito catalogue; 64 fill a sector")
+ISO9660_PATH_TABLE = Limit("iso9660-path-table", 256, "path table records that inspect shows")

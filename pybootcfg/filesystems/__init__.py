@@ -24,7 +24,18 @@ class Family(NamedTuple):
     magics: tuple[Magic, ...]
 
 
-FAMILIES = (Family("ext", "Ext", ((0x438, b"\x53\xef"),)),)
+FAMILIES = (
+    Family("ext", "Ext", ((0x438, b"\x53\xef"),)),
+    Family(
+        "reiserfs",
+        "Reiserfs",
+        tuple(
+            (place + 52, magic)
+            for place in (64 << 10, 8 << 10)
+            for magic in (b"ReIsErFs", b"ReIsEr2Fs", b"ReIsEr3Fs")
+        ),
+    ),
+)
 
 #: what cannot be read, so that it is refused by name: (name, magics, why)
 FOREIGN = (
