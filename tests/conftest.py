@@ -1,0 +1,91 @@
+"""Fixtures that several tests share."""
+
+from __future__ import annotations
+
+import functools
+import json
+import lzma
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent
+
+
+class Corpus:
+    """The folder of images that PYBOOTCFG_CORPUS names, unpacked as they are asked for."""
+
+    def __init__(self, folder: Path, unpacked: Path) -> None:
+        self.folder = folder
+        self.unpacked = unpacked
+
+    @functools.cache  # noqa: B019  one corpus lives as long as the session
+    def manifest(self, name: str) -> dict[str, Any]:
+        """Return what the reference tools say of an image."""
+        manifest: dict[str, Any] = json.loads((self.folder / "manifests" / f"{name}.json").read_text())
+        return manifest
+
+    def names(self, *families: str) -> list[str]:
+        """Return the images of the families, by the name of the file system in the manifest."""
+        return [p.stem for p in sorted((self.folder / "manifests").glob("*.json")) if self.family(p.stem) in families]
+
+    def family(self, name: str) -> str:
+        """Return the file system in the manifest."""
+        return str(self.manifest(name)["fs"])
+
+    def disks(self, name: str) -> list[Path]:
+        """Return the image's disks, in device order."""
+        return [self._unpack(disk["file"]) for disk in self.manifest(name)["disks"]]
+
+    def _unpack(self, file: str) -> Path:
+        target = self.unpacked / file.removesuffix(".xz")
+        if not target.exists():
+            target.write_bytes(lzma.decompress((self.folder / file).read_bytes()))
+        return target
+
+
+@pytest.fixture(scope="session")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    folder = os.environ.get("PYBOOTCFG_CORPUS")
+    if not folder:
+        pytest.skip("PYBOOTCFG_CORPUS names no folder of images")
+    return Corpus(Path(folder), tmp_path_factory.mktemp("corpus"))
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The disk of examples/: MBR, ext4, grub.cfg."""
+    image = tmp_path_factory.mktemp("sample") / "sample.img"
+    image.write_bytes(lzma.decompress((ROOT / "examples/sample.img.xz").read_bytes()))
+    return image
+
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def _runner(module: str) -> Run:
+    def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-c", f"import sys; from {module} import main; sys.exit(main())"]
+        environment = {**os.environ, "PYTHONSAFEPATH": "1"}
+        options = {"capture_output": True, "text": True, "timeout": 120, "env": environment, **options}
+        return subprocess.run([*command, *map(str, arguments)], check=False, **options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def pygrub() -> Run:
+    """Run pygrub as a process."""
+    return _runner("pybootcfg.cli.pygrub")
+
+
+@pytest.fixture(scope="session")
+def pybootcfg() -> Run:
+    """Run pybootcfg as a process."""
+    return _runner("pybootcfg.cli.commands")
