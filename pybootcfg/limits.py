@@ -95,3 +95,12 @@ ISO9660_CONTINUATIONS = Limit("iso9660-continuations", 32, "CE entries of one re
 ISO9660_CONTINUATION = Limit("iso9660-continuation", 64 * KIB, "bytes of one continuation area")
 ISO9660_BOOT_ENTRIES = Limit("iso9660-boot-entries", 1024, "entries of an El Torito catalogue; 64 fill a sector")
 ISO9660_PATH_TABLE = Limit("iso9660-path-table", 256, "path table records that inspect shows")
+
+# --- ufs -----------------------------------------------------------------------------------------
+UFS_FILE_BLOCKS = Limit("ufs-file-blocks", 1 << 26, "blocks of one file; 256 GiB of the smallest blocks")
+UFS_SUPERBLOCK_SEARCH = Limit("ufs-superblock-search", 2 * GIB, "bytes searched for a superblock's copy")
+
+# --- ext -----------------------------------------------------------------------------------------
+EXT_JOURNAL_BLOCKS = Limit("ext-journal-blocks", 1 << 20, "distinct blocks that one replay puts in place")
+EXT_REVOKES = Limit("ext-revokes", 1 << 20, "distinct blocks that the log of one journal revokes")
+EXT_FAST_COMMIT_TAGS = Limit("ext-fast-commit-tags", 1 << 18, "tags of one fast commit area; 256 blocks is usual")

@@ -35,6 +35,31 @@ FAMILIES = (
             for magic in (b"ReIsErFs", b"ReIsEr2Fs", b"ReIsEr3Fs")
         ),
     ),
+    Family(
+        "ufs",
+        "Ufs",
+        tuple(
+            (place + 1372, bytes.fromhex(magic)[::order])
+            for place in (65536, 8192, 0, 262144)
+            for magic in (
+                *("00011954", "19540119", "19012038", "00decade"),
+                *("19960408", "00095014", "00612195", "00195612", "05231994"),  # which it refuses by name
+            )
+            for order in (1, -1)
+        ),
+    ),
+    # Last, since its marks are weak: a jump instruction, the 55 AA of the boot sector or of its backup, a type.
+    Family(
+        "fat",
+        "Fat",
+        (
+            (0, b"\xeb"),
+            (0, b"\xe9"),
+            (54, b"FAT"),
+            (82, b"FAT32"),
+            *((place + 510, b"\x55\xaa") for place in (0, *(6 * size for size in (512, 1024, 2048, 4096)))),
+        ),
+    ),
 )
 
 #: what cannot be read, so that it is refused by name: (name, magics, why)
@@ -55,6 +80,20 @@ FOREIGN = (
     ("reiser4", ((0x10000, b"ReIsEr4\0"),), "reiser4 is not supported"),
 )
 
+#: asked last, for what no longer begins with its superblock: magics of the copies
+RESCUES = (
+    Family(
+        "ufs",
+        "Ufs",
+        tuple(
+            (place + 1372, bytes.fromhex(magic)[::order])
+            for place in (16384, 32768, 73728, 81920, 98304, 131072)
+            for magic in ("00011954", "19540119", "19012038", "00decade")
+            for order in (1, -1)
+        ),
+    ),
+)
+
 
 def open_filesystem(source: Source, options: Options) -> Filesystem | None:
     """Open the file system that `source` holds; None when nothing known is there.
@@ -65,10 +104,8 @@ def open_filesystem(source: Source, options: Options) -> Filesystem | None:
     failure: ImageError | None = None
     for family in FAMILIES:
         if any(_found(source, magic) for magic in family.magics):
-            module = importlib.import_module(f"pybootcfg.filesystems.{family.module}")
-            reader: type[Filesystem] = getattr(module, family.reader)
             try:
-                return reader(source, options)
+                return _reader(family)(source, options)
             except ImageError as error:
                 failure = failure or error
     for name, magics, why in FOREIGN:
@@ -76,7 +113,16 @@ def open_filesystem(source: Source, options: Options) -> Filesystem | None:
             raise UnsupportedFeature(name, why)
     if failure:
         raise failure
+    for family in RESCUES:
+        if any(_found(source, magic) for magic in family.magics):
+            return _reader(family)(source, options)
     return None
+
+
+def _reader(family: Family) -> type[Filesystem]:
+    module = importlib.import_module(f"pybootcfg.filesystems.{family.module}")
+    reader: type[Filesystem] = getattr(module, family.reader)
+    return reader
 
 
 def _found(source: Source, magic: Magic) -> bool:
