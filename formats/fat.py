@@ -8,7 +8,6 @@ The names of fields are the specification's, in lower case.
 """
 
 from construct import (
-    Array,
     Bytes,
     Enum,
     FlagsEnum,
@@ -154,7 +153,8 @@ attributes = FlagsEnum(
 directory_entry = Struct(
     "dir_name" / Bytes(11),  # base and extension, padded with spaces, in the OEM code page
     "dir_attr" / attributes,
-    "dir_nt_res" / FlagsEnum(Int8ul, lower_case_base=LOWER_CASE_BASE, lower_case_extension=LOWER_CASE_EXTENSION),
+    "dir_nt_res"
+    / FlagsEnum(Int8ul, lower_case_base=LOWER_CASE_BASE, lower_case_extension=LOWER_CASE_EXTENSION),
     "dir_crt_time_tenth" / Int8ul,  # in 10 ms, 0 to 199
     "dir_crt_time" / Int16ul,
     "dir_crt_date" / Int16ul,
@@ -176,5 +176,3 @@ long_name_entry = Struct(
     "ldir_fst_clus_lo" / Int16ul,
     "ldir_name3" / Bytes(4),
 )
-
-short_name = Array(11, Int8ul)

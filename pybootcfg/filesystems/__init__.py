@@ -48,18 +48,8 @@ FAMILIES = (
             for order in (1, -1)
         ),
     ),
-    # Last, since its marks are weak: a jump instruction, the 55 AA of the boot sector or of its backup, a type.
-    Family(
-        "fat",
-        "Fat",
-        (
-            (0, b"\xeb"),
-            (0, b"\xe9"),
-            (54, b"FAT"),
-            (82, b"FAT32"),
-            *((place + 510, b"\x55\xaa") for place in (0, *(6 * size for size in (512, 1024, 2048, 4096)))),
-        ),
-    ),
+    # Last, since its marks are weak: a jump instruction, the signature of a boot sector, a type.
+    Family("fat", "Fat", ((0, b"\xeb"), (0, b"\xe9"), (510, b"\x55\xaa"), (54, b"FAT"), (82, b"FAT32"))),
 )
 
 #: what cannot be read, so that it is refused by name: (name, magics, why)
@@ -92,6 +82,8 @@ RESCUES = (
             for order in (1, -1)
         ),
     ),
+    # the backup boot sector of FAT32, in sector 6
+    Family("fat", "Fat", tuple((6 * size + 510, b"\x55\xaa") for size in (512, 1024, 2048, 4096))),
 )
 
 

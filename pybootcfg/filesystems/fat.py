@@ -1,0 +1,327 @@
+"""FAT12, FAT16 and FAT32 with long file names, read as the Linux vfat driver reads them.
+
+Where the specification, Linux and GRUB differ, the source of the choice stands with it.
+"""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Hashable, Iterator
+from typing import Any
+
+from pybootcfg import limits, schema
+from pybootcfg.errors import ImageError, LimitExceeded, printable
+from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options, Run, Structure
+from pybootcfg.filesystems.fat_boot import read_geometry
+from pybootcfg.filesystems.fat_directory import Cursor, Entry, fold, label_text
+from pybootcfg.filesystems.fat_table import EntryFormat, FileAllocationTable
+from pybootcfg.kind import Kind
+from pybootcfg.source import Source
+
+_fat = schema.load("fat")
+
+_BLOCK = 1 << 16  # bytes of a directory read at once
+_NO_SECTOR = (0, 0xFFFF)  # for FSInfo and for the backup boot sector: there is none
+
+_ENTRY_FORMATS = {
+    12: EntryFormat(_fat.fat12_pair, 3, 2, 0xFFF, _fat.FAT12_BAD_CLUSTER),
+    16: EntryFormat(_fat.fat16_entry, 2, 1, 0xFFFF, _fat.FAT16_BAD_CLUSTER),
+    32: EntryFormat(_fat.fat32_entry, 4, 1, _fat.FAT32_MASK, _fat.FAT32_BAD_CLUSTER),
+}
+
+
+class FatNode(Node):
+    """A file or a directory, from its directory entry."""
+
+    def __init__(self, filesystem: Fat, entry: Entry, directory: Hashable) -> None:
+        self._filesystem = filesystem
+        self._record = entry.record
+        self._place = (directory, entry.slot)
+        self._name = entry.name
+
+    @property
+    def first_cluster(self) -> int:
+        """Number of the first cluster; 0 for an empty file."""
+        low: int = self._record.dir_fst_clus_lo
+        # The upper half held something else (an extended attribute's handle) before FAT32.
+        return low | self._record.dir_fst_clus_hi << 16 if self._filesystem.geometry.bits == 32 else low
+
+    @property
+    def key(self) -> Hashable:
+        """The first cluster of a directory; the place of its directory entry for a file."""
+        return self.first_cluster if self.kind is Kind.DIRECTORY else self._place
+
+    @property
+    def kind(self) -> Kind:
+        """File or directory: there is nothing else."""
+        return Kind.DIRECTORY if self._record.dir_attr & _fat.ATTR_DIRECTORY else Kind.FILE
+
+    @property
+    def size(self) -> int:
+        """Length in bytes; 0 for directories."""
+        return 0 if self.kind is Kind.DIRECTORY else int(self._record.dir_file_size)
+
+    @property
+    def mtime(self) -> int | None:
+        """Last write in seconds since 1970; FAT stores local time without saying which, taken as UTC."""
+        return _timestamp(self._record.dir_wrt_date, self._record.dir_wrt_time)
+
+    def runs(self) -> Iterator[Run]:
+        """Yield the clusters of the file.
+
+        What there is of a file whose chain ends too early comes first, then ImageError.
+        """
+        geometry = self._filesystem.geometry
+        left = self.size
+        if not left:
+            return
+        needed = -(-left // geometry.cluster_size)
+        surplus = -needed
+        if self.first_cluster:
+            for first, count in self._filesystem.table.chain(self.first_cluster, self.key, needed):
+                surplus += count
+                length = min(left, count * geometry.cluster_size)
+                left -= length
+                if length:
+                    yield Extent(self._filesystem.source, self._filesystem.cluster_offset(first), length)
+        name = printable(self._name)
+        if left:
+            raise ImageError(
+                f"{name}: {self.size} bytes long, but its chain of clusters ends {left} bytes earlier",
+                structure="directory entry",
+                source=self._filesystem.source.name,
+            )
+        if surplus > 0:
+            self._filesystem.warn(f"{name}: the chain is {surplus} clusters longer than the file")
+
+    def entries(self) -> Iterator[tuple[bytes, Node]]:
+        """Yield long names, or short names as Linux shows them by default (shortname=mixed)."""
+        for entry in self._entries():
+            yield entry.name.encode("utf-8", "surrogatepass"), FatNode(self._filesystem, entry, self.key)
+
+    def lookup(self, name: bytes) -> Node | None:
+        """Return the entry of that name; else the first whose long or short name differs in case only."""
+        try:
+            wanted = name.decode("utf-8", "surrogatepass")
+        except UnicodeDecodeError:
+            return None
+        folded = fold(wanted)
+        similar: Entry | None = None
+        for entry in self._entries():
+            if entry.name == wanted:
+                return FatNode(self._filesystem, entry, self.key)
+            if similar is None and (fold(entry.name) == folded or folded in map(fold, entry.aliases)):
+                similar = entry
+        return FatNode(self._filesystem, similar, self.key) if similar else None
+
+    def target(self) -> bytes:
+        """Raise ImageError: FAT has no symbolic links."""
+        raise ImageError(
+            f"{printable(self._name)} is not a symbolic link", source=self._filesystem.source.name
+        )
+
+    def _entries(self) -> Iterator[Entry]:
+        cursor = Cursor(self._filesystem.warn)
+        for _, block in self.blocks():
+            yield from cursor.feed(block)
+            if cursor.ended:
+                return
+
+    def blocks(self) -> Iterator[tuple[int, bytes]]:
+        """Yield the directory's contents with their offsets on the volume, piece by piece."""
+        budget = limits.FAT_DIRECTORY_SIZE.budget(printable(self._name))
+        for start, length in self._spans():
+            for offset in range(start, start + length, _BLOCK):
+                size = min(_BLOCK, start + length - offset)
+                yield offset, self._filesystem.source.read(offset, size, "directory")
+                budget.spend(size)
+
+    def _spans(self) -> Iterator[tuple[int, int]]:
+        geometry = self._filesystem.geometry
+        if not self.first_cluster:
+            raise ImageError(f"directory {printable(self._name)} has no cluster", structure="directory entry")
+        for first, count in self._filesystem.table.chain(self.first_cluster, self.key):
+            yield self._filesystem.cluster_offset(first), count * geometry.cluster_size
+
+
+class RootNode(FatNode):
+    """The root directory, which no directory entry describes."""
+
+    def __init__(self, filesystem: Fat) -> None:
+        super().__init__(filesystem, Entry("/", (), None, -1), None)
+
+    @property
+    def first_cluster(self) -> int:
+        """Number of the first cluster; 0 where the root has its own place (FAT12 and FAT16)."""
+        geometry = self._filesystem.geometry
+        return int(geometry.boot.bpb_root_clus) if geometry.bits == 32 else 0
+
+    @property
+    def key(self) -> Hashable:
+        """The first cluster."""
+        return self.first_cluster
+
+    @property
+    def kind(self) -> Kind:
+        """A directory."""
+        return Kind.DIRECTORY
+
+    @property
+    def mtime(self) -> int | None:
+        """Nothing says when the root was changed."""
+        return None
+
+    def _spans(self) -> Iterator[tuple[int, int]]:
+        geometry = self._filesystem.geometry
+        if geometry.bits == 32:
+            yield from super()._spans()
+        else:
+            yield geometry.root_offset, geometry.root_size
+
+
+class Fat(Filesystem):
+    """A FAT volume.
+
+    It is recognised by its BIOS parameter block alone, as by Linux; the 55 AA at its end may be missing.
+    """
+
+    family = "fat"
+
+    def __init__(self, source: Source, options: Options) -> None:
+        super().__init__(source, options)
+        self.geometry, self.boot_offset = read_geometry(source)
+        self._check()
+        geometry = self.geometry
+        layout = _ENTRY_FORMATS[geometry.bits]
+        room = geometry.fat_size * layout.unit_entries // layout.unit_size
+        end = geometry.clusters + _fat.FIRST_CLUSTER
+        if room < end:
+            self.warn(f"the FAT has {room} entries, too few for {geometry.clusters} clusters")
+        self.table = FileAllocationTable(
+            source,
+            self._fat_offsets(),
+            layout,
+            min(room, end, layout.bad),
+            self.warn,
+            media=geometry.boot.bpb_media,
+            sector_size=geometry.sector_size,
+        )
+
+    @property
+    def name(self) -> str:
+        """`fat12`, `fat16` or `fat32`."""
+        return f"fat{self.geometry.bits}"
+
+    @property
+    def root(self) -> Node:
+        """The root directory."""
+        return RootNode(self)
+
+    @property
+    def label(self) -> str:
+        """The label in the root directory; blkid and GRUB go by it, and not by the one in the boot sector."""
+        try:
+            for record, _ in self._root_records():
+                volume = record.dir_attr & (_fat.ATTR_VOLUME_ID | _fat.ATTR_DIRECTORY) == _fat.ATTR_VOLUME_ID
+                deleted = record.dir_name[0] == _fat.DELETED
+                cluster = record.dir_fst_clus_hi or record.dir_fst_clus_lo
+                if volume and not deleted and not cluster and record.dir_attr != _fat.ATTR_LONG_NAME:
+                    return label_text(record.dir_name)
+        except (ImageError, LimitExceeded) as error:
+            self.warn(f"the label cannot be read: {error}")
+        return ""
+
+    @property
+    def uuid(self) -> str:
+        """The volume serial number as blkid prints it, such as `1A2B-3C4D`."""
+        boot = self.geometry.boot
+        if self.geometry.bits != 32 and boot.bs_boot_sig not in _fat.EXTENDED_BOOT_SIGNATURES:
+            return ""
+        return f"{boot.bs_vol_id >> 16:04X}-{boot.bs_vol_id & 0xFFFF:04X}"
+
+    def cluster_offset(self, cluster: int) -> int:
+        """Return where a cluster lies, in bytes."""
+        heap_index: int = cluster - _fat.FIRST_CLUSTER
+        return self.geometry.heap_offset + heap_index * self.geometry.cluster_size
+
+    def structures(self) -> Iterator[Structure]:
+        """Yield the boot sectors, FSInfo, the head of each FAT, and the root directory."""
+        geometry, boot = self.geometry, self.geometry.boot
+        big = geometry.bits == 32
+        decoder = _fat.boot_sector_fat32 if big else _fat.boot_sector
+        yield Structure("boot_sector", decoder, 0)
+        if big and boot.bpb_fs_info not in _NO_SECTOR:
+            yield Structure("fs_info", _fat.fs_info, boot.bpb_fs_info * geometry.sector_size)
+        if big and boot.bpb_bk_boot_sec not in _NO_SECTOR:
+            yield Structure("backup_boot_sector", decoder, boot.bpb_bk_boot_sec * geometry.sector_size)
+        layout = _ENTRY_FORMATS[geometry.bits]
+        for number in range(boot.bpb_num_fats):
+            offset = geometry.fat_offset + number * geometry.fat_size
+            for entry in range(0, _fat.FIRST_CLUSTER, layout.unit_entries):
+                where = offset + entry // layout.unit_entries * layout.unit_size
+                yield Structure(f"fat[{number}].entries[{entry}]", layout.decoder, where)
+        for index, (record, offset) in enumerate(self._root_records()):
+            long = record.dir_attr == _fat.ATTR_LONG_NAME
+            yield Structure(f"root[{index}]", _fat.long_name_entry if long else _fat.directory_entry, offset)
+
+    def _root_records(self) -> Iterator[tuple[Any, int]]:
+        size = _fat.directory_entry.size
+        for start, block in RootNode(self).blocks():
+            for index, record in enumerate(_fat.directory_entry.array(block, len(block) // size)):
+                if record.dir_name[0] == _fat.END_OF_DIRECTORY:
+                    return
+                yield record, start + index * size
+
+    def _fat_offsets(self) -> tuple[int, ...]:
+        """Return where the FATs lie, the one that counts first; it alone where the others do not mirror it."""
+        geometry = self.geometry
+        count = geometry.boot.bpb_num_fats
+        offsets = tuple(geometry.fat_offset + number * geometry.fat_size for number in range(count))
+        flags = geometry.boot.bpb_ext_flags if geometry.bits == 32 else 0
+        if not flags & _fat.EXT_NOT_MIRRORED:
+            return offsets
+        active = flags & _fat.EXT_ACTIVE_FAT
+        if active < count:
+            return (offsets[active],)
+        self.warn(f"the active FAT should be number {active}, but there are {count}; the first is used")
+        return offsets
+
+    def _check(self) -> None:
+        """Warn of what is wrong with the volume but keeps nobody from reading it."""
+        geometry, boot = self.geometry, self.geometry.boot
+        if self.boot_offset:
+            self.warn(f"the boot sector is damaged; its backup at byte {self.boot_offset:#x} is used")
+        if boot.bpb_media not in _fat.MEDIA:
+            self.warn(f"the boot sector has an invalid media byte, {boot.bpb_media:#x}")
+        if geometry.total_size > self.source.size:
+            self.warn(f"the volume has {geometry.total_size} bytes, but only {self.source.size} are there")
+        if geometry.bits == 32:
+            self._check_fat32()
+
+    def _check_fat32(self) -> None:
+        geometry, boot = self.geometry, self.geometry.boot
+        if boot.bpb_fs_ver:
+            self.warn(f"the FAT32 version {boot.bpb_fs_ver >> 8}.{boot.bpb_fs_ver & 0xFF} is not known")
+        offset = boot.bpb_fs_info * geometry.sector_size
+        if boot.bpb_fs_info in _NO_SECTOR or offset + _fat.fs_info.size > self.source.size:
+            return
+        info = _fat.fs_info.read(self.source, offset)
+        if info.fsi_lead_sig != _fat.FSI_LEAD_SIGNATURE or info.fsi_struc_sig != _fat.FSI_STRUC_SIGNATURE:
+            self.warn("the FSInfo sector has no valid signature")
+
+
+def _timestamp(date: int, time: int) -> int | None:
+    """Return seconds since 1970 for a date and time as FAT has them; None when there is no such day."""
+    try:
+        moment = datetime.datetime(
+            1980 + (date >> 9),
+            date >> 5 & 0xF,
+            date & 0x1F,
+            time >> 11,
+            time >> 5 & 0x3F,
+            2 * (time & 0x1F),
+            tzinfo=datetime.UTC,
+        )
+    except ValueError:
+        return None
+    return int(moment.timestamp())
