@@ -275,18 +275,24 @@ class Decoder:
         """Read and decode the structure (of fixed size) at `offset` of a source."""
         return self.decode(source.read(offset, self.size, self.name), at=offset)
 
-    def array(self, data: bytes | memoryview, count: int, offset: int = 0, *, at: int = 0) -> tuple[Any, ...]:
-        """Decode `count` structures that lie side by side, in bulk."""
+    def array(
+        self, data: bytes | memoryview, count: int, offset: int = 0, *, at: int = 0, stride: int = 0
+    ) -> tuple[Any, ...]:
+        """Decode `count` structures in bulk that lie side by side, or `stride` bytes apart."""
         unpacker = self._unpacker
         if unpacker is None:
             raise TypeError(f"{self.name} has no fixed size")
         size = unpacker.struct.size
-        if count < 0 or len(data) - offset < size * count:
-            raise self._truncated(len(data), offset + max(0, len(data) - offset) // size * size, at)
+        step = stride or size
+        if count <= 0:
+            return ()
+        if offset < 0 or len(data) - offset < step * (count - 1) + size:
+            whole = max(0, len(data) - offset - size + step) // step  # structures that are all there
+            raise self._truncated(len(data), offset + whole * step, at)
         code = unpacker.struct.format
-        if not unpacker.checks and len(code) == 2 and code[1] != "s":
+        if step == size and not unpacker.checks and len(code) == 2 and code[1] != "s":
             return struct.unpack_from(f"{code[0]}{count}{code[1]}", data, offset)
-        return tuple(self.decode(data, offset + i * size, at=at) for i in range(count))
+        return tuple(self.decode(data, offset + i * step, at=at) for i in range(count))
 
     def trace(self, source: Source, offset: int) -> Field:
         """Decode the structure at `offset` field by field, for people to look at.
