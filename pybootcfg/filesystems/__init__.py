@@ -22,10 +22,12 @@ class Family(NamedTuple):
     module: str
     reader: str
     magics: tuple[Magic, ...]
+    weak: bool = False  #: the magics are so common that the reader's refusal means nothing
 
 
 FAMILIES = (
     Family("ext", "Ext", ((0x438, b"\x53\xef"),)),
+    Family("iso9660", "Iso9660", ((32769, b"CD001"), (0, b"\0" + b"\xff" * 10 + b"\0"))),  # or raw sectors
     Family(
         "reiserfs",
         "Reiserfs",
@@ -48,8 +50,8 @@ FAMILIES = (
             for order in (1, -1)
         ),
     ),
-    # Last, since its marks are weak: a jump instruction, the signature of a boot sector, a type.
-    Family("fat", "Fat", ((0, b"\xeb"), (0, b"\xe9"), (510, b"\x55\xaa"), (54, b"FAT"), (82, b"FAT32"))),
+    # Last, since what other file systems leave of the first sector may still say so.
+    Family("fat", "Fat", ((54, b"FAT"), (82, b"FAT32"))),
 )
 
 #: what cannot be read, so that it is refused by name: (name, magics, why)
@@ -66,11 +68,13 @@ FOREIGN = (
     ("bcachefs", ((0x1018, bytes.fromhex("c68573f66ce90ba8")),), "bcachefs is not supported"),
     ("lvm2", ((0x218, b"LVM2 001"), (0x18, b"LVM2 001")), "LVM physical volumes are not supported"),
     ("swap", ((4086, b"SWAPSPACE2"), (4086, b"SWAP-SPACE"), (65526, b"SWAPSPACE2")), "it is swap space"),
+    ("udf", ((32769, b"BEA01"),), "UDF without ISO 9660 is not supported"),
+    ("high-sierra", ((32777, b"CDROM"),), "High Sierra, the forerunner of ISO 9660, is not supported"),
     ("jfs", ((0x8000, b"JFS1"),), "JFS is not supported"),
     ("reiser4", ((0x10000, b"ReIsEr4\0"),), "reiser4 is not supported"),
 )
 
-#: asked last, for what no longer begins with its superblock: magics of the copies
+#: asked last: magics of the copies, for what no longer begins with its superblock, and weak ones
 RESCUES = (
     Family(
         "ufs",
@@ -82,8 +86,17 @@ RESCUES = (
             for order in (1, -1)
         ),
     ),
-    # the backup boot sector of FAT32, in sector 6
-    Family("fat", "Fat", tuple((6 * size + 510, b"\x55\xaa") for size in (512, 1024, 2048, 4096))),
+    # FAT known by a jump instruction or the signature of a boot sector, and by its backup in sector 6
+    Family(
+        "fat",
+        "Fat",
+        (
+            (0, b"\xeb"),
+            (0, b"\xe9"),
+            *((sector + 510, b"\x55\xaa") for sector in (0, *(6 * size for size in (512, 1024, 2048, 4096)))),
+        ),
+        weak=True,
+    ),
 )
 
 
@@ -107,7 +120,11 @@ def open_filesystem(source: Source, options: Options) -> Filesystem | None:
         raise failure
     for family in RESCUES:
         if any(_found(source, magic) for magic in family.magics):
-            return _reader(family)(source, options)
+            try:
+                return _reader(family)(source, options)
+            except ImageError:
+                if not family.weak:
+                    raise
     return None
 
 

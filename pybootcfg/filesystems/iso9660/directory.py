@@ -148,13 +148,8 @@ class Tree:
                 )
             use = name_end + (name_end - offset) % 2  # a padding byte keeps it at even offsets
             self._compare(head, at + offset)
-            yield Record(
-                at + offset,
-                head,
-                data[offset + fixed : name_end],
-                data[use:end] if use < end else b"",
-                at + use,
-            )
+            system_use = data[use : max(use, end)]
+            yield Record(at + offset, head, data[offset + fixed : name_end], system_use, at + use)
             offset = end
 
     def _compare(self, head: Any, offset: int) -> None:
@@ -209,11 +204,10 @@ class IsoNode(Node):
         if self.kind is Kind.DIRECTORY:
             child = self.attributes.child
             return "directory", section.location if child is None else child
+        serial = self.attributes.serial
         if self.contents.size:
-            return "file", section.location, self.attributes.serial
-        return (
-            ("serial", self.attributes.serial) if self.attributes.serial else ("record", self.record.offset)
-        )
+            return "file", section.location, serial
+        return ("serial", serial) if serial else ("record", self.record.offset)
 
     @functools.cached_property
     def kind(self) -> Kind:
@@ -321,7 +315,7 @@ class IsoNode(Node):
         return link_target(self.attributes.link)
 
     def _files(self, wanted: bytes) -> Iterator[tuple[bytes, IsoNode]]:
-        """Yield the files of this directory; with `wanted`, those that surely have another name are left out."""
+        """Yield the files of this directory, with `wanted` only those that may have that name."""
         self._readable()
         node = self._moved_here or self
         for first, sections in node._joined():

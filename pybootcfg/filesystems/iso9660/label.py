@@ -24,7 +24,7 @@ def _merged(joliet: str, plain: str) -> str:
             merged += wide
         elif wide == "_":
             merged += narrow
-        elif wide.upper() == narrow.upper() and wide.isascii():
+        elif wide == narrow or (wide.isascii() and wide.upper() == narrow.upper()):
             merged += wide if narrow.isupper() else narrow
         else:
             return ""

@@ -194,11 +194,11 @@ def _cl(attributes: Attributes, entry: Entry) -> None:
     attributes.child = attributes.number(record.location_of_child_directory, entry)
 
 
-def _re(attributes: Attributes, entry: Entry) -> None:
+def _re(attributes: Attributes, _: Entry) -> None:
     attributes.moved = True
 
 
-def _sf(attributes: Attributes, entry: Entry) -> None:
+def _sf(attributes: Attributes, _: Entry) -> None:
     attributes.refusal = UnsupportedFeature(
         "rock-ridge-sparse-file", "sparse files of Rock Ridge (SF) are not supported; nothing writes them"
     )
@@ -290,7 +290,8 @@ def digits_time(stamp: Any) -> int | None:
     """Return a 17-byte time stamp (ECMA-119 clause 8.4.26.1) in seconds since 1970 UTC, None for no time."""
     if not all(part.isdigit() for part in stamp[:6]):
         return None
-    return _seconds(*(int(part) for part in stamp[:6]), stamp.offset_from_gmt)
+    year, month, day, hour, minute, second = (int(part) for part in stamp[:6])
+    return _seconds(year, month, day, hour, minute, second, stamp.offset_from_gmt)
 
 
 def _seconds(

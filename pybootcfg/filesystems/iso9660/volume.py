@@ -162,9 +162,7 @@ class Iso9660(Filesystem):
             if location == tree.section(root).location:
                 raise
             node = tree.directory(location)
-            self.warn(
-                f"the root directory record of the {descriptor.name} is damaged; the path table is used"
-            )
+            self.warn(f"the root record of the {descriptor.name} is damaged; the path table is used")
             return node
 
     def _choose(self) -> IsoNode:
@@ -258,7 +256,7 @@ class Iso9660(Filesystem):
         return tuple(found)
 
     def subvolume(self, name: str) -> Node:
-        """Return the root of another of the volume's trees: `iso9660` (plain names), `joliet` or `enhanced`."""
+        """Return the root of another directory tree: `iso9660` (plain names), `joliet` or `enhanced`."""
         if name == Naming.PLAIN.value:
             return self._root_of(self.primary, self._tree(self.primary, Naming.PLAIN))
         if name == Naming.JOLIET.value and self.joliet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -78,7 +79,7 @@ def _blocks(contents: Contents, compression: Compression) -> Iterator[tuple[int,
         count = min(POINTERS_AT_ONCE, blocks - first)
         offset = compression.header_size + first * pointer.size
         pointers = pointer.array(contents.read(offset, (count + 1) * pointer.size), count + 1)
-        for start, end in zip(pointers, pointers[1:], strict=False):
+        for start, end in itertools.pairwise(pointers):
             # deflate never grows data by more than a few bytes in a thousand
             if not data_start <= start <= end <= contents.size or end - start > 2 * compression.block_size:
                 raise _damage(contents, f"zisofs block pointers {start} and {end} are damaged")
