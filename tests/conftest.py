@@ -33,7 +33,11 @@ class Corpus:
 
     def names(self, *families: str) -> list[str]:
         """Return the images of the families, by the name of the file system in the manifest."""
-        return [p.stem for p in sorted((self.folder / "manifests").glob("*.json")) if self.family(p.stem) in families]
+        return [
+            p.stem
+            for p in sorted((self.folder / "manifests").glob("*.json"))
+            if self.family(p.stem) in families
+        ]
 
     def family(self, name: str) -> str:
         """Return the file system in the manifest."""

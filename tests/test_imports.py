@@ -59,7 +59,12 @@ def test_rooms_know_only_their_neighbours(name: str) -> None:
     own = {module for module in used if within(module, "pybootcfg")}
     if within(name, "pybootcfg.formats"):
         assert all(within(module, "pybootcfg.formats") for module in own)
-        assert {module.split(".")[0] for module in used - own} <= {"construct", "enum", "__future__", "typing"}
+        assert {module.split(".")[0] for module in used - own} <= {
+            "construct",
+            "enum",
+            "__future__",
+            "typing",
+        }
         return
     if not within(name, "pybootcfg.cli"):
         assert not [module for module in own if within(module, "pybootcfg.cli")]
@@ -74,7 +79,9 @@ def test_rooms_know_only_their_neighbours(name: str) -> None:
 
 
 def test_no_import_circles() -> None:
-    graph = {name: {m for m in imports(file, top_level=True) if m in MODULES} for name, file in MODULES.items()}
+    graph = {
+        name: {m for m in imports(file, top_level=True) if m in MODULES} for name, file in MODULES.items()
+    }
     done: set[str] = set()
 
     def visit(name: str, path: tuple[str, ...]) -> None:
@@ -96,7 +103,9 @@ def test_numbers_are_decoded_by_schemas_only(name: str) -> None:
 
 
 def test_start_up_of_pygrub_imports_no_drawing_library() -> None:
-    code = "import sys, pybootcfg.cli.pygrub; print(*{'rich', 'curses', 'argparse', 'lark'} & set(sys.modules))"
+    code = (
+        "import sys, pybootcfg.cli.pygrub; print(*{'rich', 'curses', 'argparse', 'lark'} & set(sys.modules))"
+    )
     done = subprocess.run(
         [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
