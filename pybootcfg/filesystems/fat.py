@@ -273,7 +273,7 @@ class Fat(Filesystem):
                 yield record, start + index * size
 
     def _fat_offsets(self) -> tuple[int, ...]:
-        """Return where the FATs lie, the one that counts first; it alone where the others do not mirror it."""
+        """Return where the FATs lie, the active one first, and only that one when the others do not mirror it."""
         geometry = self.geometry
         count = geometry.boot.bpb_num_fats
         offsets = tuple(geometry.fat_offset + number * geometry.fat_size for number in range(count))
