@@ -7,6 +7,7 @@ partitions from 5 on along the chain.
 
 from __future__ import annotations
 
+import itertools
 from typing import Any, NamedTuple
 
 from pybootcfg import limits, schema
@@ -33,6 +34,15 @@ class Record(NamedTuple):
         """Whether it says that there is a GPT."""
         return any(entry.os_type == layout.GPT_PROTECTIVE for _, entry in self.entries)
 
+    def covers(self, offset: int) -> bool:
+        """Whether a slot that announces no GPT, of whatever type, holds byte `offset` (512-byte sectors)."""
+        sector = offset // 512
+        return any(
+            entry.os_type != layout.GPT_PROTECTIVE
+            and entry.starting_lba <= sector < entry.starting_lba + entry.size_in_lba
+            for entry in self.record.partition_record
+        )
+
     @property
     def real(self) -> tuple[tuple[int, Any], ...]:
         """The entries beside a protective one."""
@@ -49,12 +59,33 @@ def read_record(source: Source, sector_size: int | None) -> Record | None:
     if any(entry.boot_indicator not in (layout.INACTIVE, layout.ACTIVE) for entry in slots):
         return None
     used = tuple((number, entry) for number, entry in enumerate(slots, 1) if _used(entry))
-    sizes = (sector_size,) if sector_size else _SECTOR_SIZES
-    if used and is_boot_sector(source):
-        starts = [entry.starting_lba for _, entry in used if entry.starting_lba]
-        if not any(_recognised(source, start * size) for start in starts for size in sizes):
+    if used and (is_boot_sector(source) or _is_boot_code(source, used, sector_size or 512)):
+        sizes = (sector_size,) if sector_size else _SECTOR_SIZES
+        starts = [entry.starting_lba * size for _, entry in used if entry.starting_lba for size in sizes]
+        if not any(_recognised(source, start) or _has_signature(source, start) for start in starts):
             return None
     return Record(record, used)
+
+
+def _is_boot_code(source: Source, used: tuple[tuple[int, Any], ...], unit: int) -> bool:
+    """Whether the entries are more likely the boot code of a file system on the whole disk.
+
+    They are absurd when they overlap or when one begins at sector 0 or beyond the end of the disk.
+    Damage can do that as well, hence the file system has to be there.
+    """
+    places = sorted((entry.starting_lba, entry.starting_lba + entry.size_in_lba) for _, entry in used)
+    overlaps = any(start < end for (_, end), (start, _) in itertools.pairwise(places))
+    absurd = overlaps or any(not start or start * unit >= source.size for start, _ in places)
+    return absurd and not iso_size(source) and _recognised(source, 0)
+
+
+def iso_size(source: Source) -> int:
+    """Return the size in bytes that an ISO 9660 volume on the whole disk claims, 0 without one."""
+    try:
+        descriptor = layout.primary_volume_descriptor.read(source, layout.VOLUME_DESCRIPTOR_OFFSET)
+    except ImageError:
+        return 0
+    return int(descriptor.volume_space_size * layout.BLOCK_SIZE) or 1
 
 
 def _used(entry: Any) -> bool:
@@ -83,15 +114,22 @@ def is_boot_sector(source: Source) -> bool:
 
 
 def _recognised(source: Source, start: int) -> bool:
-    """Whether something known begins at byte `start`: a file system, a boot sector, a boot record."""
+    """Whether something that has a magic begins at byte `start`: a file system, LVM, LUKS, swap."""
     if start >= source.size:
         return False
     data = source.read(start, min(_PROBE_SIZE, source.size - start))
     magics = [magic for family in FAMILIES for magic in family.magics]
     magics += [magic for _, foreign, _ in FOREIGN for magic in foreign]
-    return data[510:512] == b"\x55\xaa" or any(
-        data[offset : offset + len(expected)] == expected for offset, expected in magics
-    )
+    return any(data[offset : offset + len(expected)] == expected for offset, expected in magics)
+
+
+def _has_signature(source: Source, start: int) -> bool:
+    """Whether a boot sector or an extended boot record begins at byte `start`."""
+    try:
+        layout.ebr.read(source, start)
+    except ImageError:
+        return False
+    return True
 
 
 def prove_sector_size(source: Source, record: Record) -> int:
@@ -105,7 +143,10 @@ def prove_sector_size(source: Source, record: Record) -> int:
     if not starts or max(ends) * 2048 > source.size:
         return 512
     for size in _SECTOR_SIZES:
-        if max(ends) * size <= source.size and any(_recognised(source, start * size) for start in starts):
+        places = [start * size for start in starts]
+        if max(ends) * size <= source.size and any(
+            _recognised(source, place) or _has_signature(source, place) for place in places
+        ):
             return size
     return 512
 

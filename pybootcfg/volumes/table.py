@@ -93,7 +93,7 @@ class _Reading:
         if not self.partitions:
             result.kind = "none"
         self._warn_of_overlaps()
-        if not self.partitions or self._is_live_iso():
+        if not self.partitions or self._is_live_iso(record):
             result.volumes.append(_volume("p0", self.disk, Partition(0, self.disk.size, "")))
         for number, partition in enumerate(self.partitions, 1):
             result.volumes.append(_volume(f"p{number}", self.disk, partition))
@@ -152,7 +152,7 @@ class _Reading:
                 raise
             self.result.warnings.append(f"the GPT cannot be used, the MBR is: {error}")
             return None
-        if header is None and not record.real and not self._iso():
+        if header is None and not record.real and not msdos.iso_size(self.source):
             raise ImageError(
                 "the MBR says that there is a GPT, but neither of its headers is there",
                 offset=self.sizes[0],
@@ -197,7 +197,7 @@ class _Reading:
         unit = self.sector_size or msdos.prove_sector_size(self.source, record)
         partitions = []
         for partition in msdos.partitions(self.source, record, unit, self.result):
-            if partition.start or self._iso():
+            if partition.start or msdos.iso_size(self.source):
                 partitions.append(partition)
             elif partition.type in _BSD:  # a whole disk of FreeBSD's; the size is made up
                 partitions.append(partition._replace(size=self.disk.size))
@@ -211,30 +211,20 @@ class _Reading:
         if found:
             self._use("disklabel", found, self.result.sector_size)
 
-    def _iso(self) -> int:
-        """Return the size in bytes that an ISO 9660 volume on the whole disk claims, 0 without one."""
-        try:
-            descriptor = msdos.layout.primary_volume_descriptor.decode(
-                self.source.head, msdos.layout.VOLUME_DESCRIPTOR_OFFSET
-            )
-        except ImageError:
-            return 0
-        return int(descriptor.volume_space_size * msdos.layout.BLOCK_SIZE) or 1
-
-    def _is_live_iso(self) -> bool:
+    def _is_live_iso(self, record: msdos.Record | None) -> bool:
         """Whether there is an ISO 9660 volume that the partitions do not contradict.
 
         The descriptor of an image that once was on the disk may survive in front of the first
         partition.  A live image is itself one of the partitions, or no partition begins inside it.
         """
-        size = self._iso()
+        size = msdos.iso_size(self.source)
         descriptor = msdos.layout.VOLUME_DESCRIPTOR_OFFSET
         itself = any(partition.start <= descriptor < partition.end for partition in self.partitions)
         inside = any(descriptor < partition.start < size for partition in self.partitions)
-        return bool(size) and (itself or not inside)
+        return bool(size) and (itself or not inside or (record is not None and record.covers(descriptor)))
 
     def _warn_of_overlaps(self) -> None:
-        if self._iso():  # there the partitions lie in the image, which may be one itself
+        if msdos.iso_size(self.source):  # there the partitions lie in the image, which may be one itself
             return
         furthest: Partition | None = None
         for partition in sorted(self.partitions):
