@@ -228,4 +228,3 @@ reiserfs_journal_commit = Struct(
 
 realblock = Int32ul  # where the block belongs
 JOURNAL_TRANS_HALF_OVERHEAD = 24  # bytes of a description block that hold no realblock
-

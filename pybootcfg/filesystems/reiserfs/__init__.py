@@ -16,7 +16,7 @@ from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options, Struct
 from pybootcfg.filesystems.reiserfs import directory, hashes
 from pybootcfg.filesystems.reiserfs.journal import Journal, Transaction
 from pybootcfg.filesystems.reiserfs.node import ReiserfsNode
-from pybootcfg.filesystems.reiserfs.tree import Tree
+from pybootcfg.filesystems.reiserfs.tree import Key, Tree
 from pybootcfg.source import Overlay, Source
 
 layout = schema.load("reiserfs")
@@ -91,6 +91,7 @@ class Reiserfs(Filesystem):
 
     @property
     def name(self) -> str:
+        """One name for both formats, as everybody else gives it."""
         return "reiserfs"
 
     @property
@@ -104,6 +105,7 @@ class Reiserfs(Filesystem):
 
     @property
     def root(self) -> Node:
+        """The object whose key never changes."""
         return ReiserfsNode(self, *self.root_object)
 
     @functools.cached_property
@@ -115,6 +117,7 @@ class Reiserfs(Filesystem):
 
     @property
     def label(self) -> str:
+        """The label of the super block; format 3.5 has none."""
         if self._identity is None:
             return ""
         text: bytes = self._identity.s_label.partition(b"\0")[0]
@@ -122,12 +125,14 @@ class Reiserfs(Filesystem):
 
     @property
     def uuid(self) -> str:
+        """The UUID of the super block; format 3.5 has none."""
         if self._identity is None or not any(self._identity.s_uuid):
             return ""
         return str(uuid.UUID(bytes=self._identity.s_uuid))
 
     @property
     def features(self) -> tuple[str, ...]:
+        """The format, the kind of journal, the hash, and the flags of the super block."""
         names = [self.version]
         if self.superblock.s_magic == _RELOCATED:
             names.append("journal_relocated")
@@ -162,6 +167,7 @@ class Reiserfs(Filesystem):
         return Extent(self.replayed if stale else self.source, start, length)
 
     def structures(self) -> Iterator[Structure]:
+        """Yield the super block, what is to be replayed, and the top of the tree."""
         whole = self._identity is not None
         superblock = layout.reiserfs_super_block if whole else layout.reiserfs_super_block_v1
         yield Structure("superblock", superblock, self._place(self.superblock_offset))
@@ -169,10 +175,8 @@ class Reiserfs(Filesystem):
             yield Structure("journal_header", layout.reiserfs_journal_header, self.journal.header_offset)
             for number, one in enumerate(self.pending):
                 place = f"journal.transactions[{number}]"
-                commit = self.journal.offset(one.index + one.length + 1)
-                yield Structure(
-                    f"{place}.desc", layout.reiserfs_journal_desc, self.journal.offset(one.index)
-                )
+                commit = self.journal.offset(one.start + one.length + 1)
+                yield Structure(f"{place}.desc", layout.reiserfs_journal_desc, self.journal.offset(one.start))
                 yield Structure(f"{place}.commit", layout.reiserfs_journal_commit, commit)
         yield from self._root_structures()
 
@@ -180,6 +184,8 @@ class Reiserfs(Filesystem):
         """Yield the parts of the root node of the tree, and the stat data of the root directory."""
         at = self._place(self.tree.offset(self.superblock.s_root_block, "superblock"))
         yield Structure("root.block_head", layout.block_head, at)
+        if at + self.block_size > self.source.size:
+            return
         head = layout.block_head.read(self.source, at)
         start = at + layout.block_head.size
         end = at + self.block_size
@@ -190,7 +196,10 @@ class Reiserfs(Filesystem):
             yield from _array("root.keys", keys, start, head.blk_nr_item, end)
             start += keys.size * head.blk_nr_item
             yield from _array("root.children", layout.disk_child, start, head.blk_nr_item + 1, end)
-        item = next(self.tree.items(directory.Key(*self.root_object, 0, layout.TYPE_STAT_DATA)))
+        try:
+            item = next(self.tree.items(Key(*self.root_object, 0, layout.TYPE_STAT_DATA)))
+        except (ImageError, LimitExceeded):
+            return  # the damage shows in the structures above, or where the root directory is read
         stat_data = layout.stat_data_v1 if item.version == layout.KEY_FORMAT_3_5 else layout.stat_data
         yield Structure("root_directory.stat_data", stat_data, self._place(item.at) + item.location)
 

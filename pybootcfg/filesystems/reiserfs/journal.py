@@ -21,9 +21,12 @@ _SEARCHED_AT_ONCE = 64  # blocks
 
 
 class Transaction(NamedTuple):
-    """One complete transaction; `index` counts blocks of the journal, `length` its blocks between the two."""
+    """One complete transaction, whose description block is block `start` of the ring.
 
-    index: int
+    `length` counts the blocks between that one and the commit block.
+    """
+
+    start: int
     trans_id: int
     mount_id: int
     length: int
@@ -98,24 +101,23 @@ class Journal:
                 return
             yield transaction
             oldest = transaction.trans_id + 1
-            index = transaction.index + transaction.length + 2
+            index = transaction.start + transaction.length + 2
             left -= transaction.length + 2
 
     def _oldest(self) -> Transaction | None:
         """Return the oldest transaction of the last mount, searched in the whole ring."""
         oldest: Transaction | None = None
-        skipped = 0
+        index = 0
         for start in range(0, self.size, _SEARCHED_AT_ONCE):
             count = min(_SEARCHED_AT_ONCE, self.size - start)
             data = self.source.read(self.offset(start), count * self.block_size, "journal")
             if layout.JOURNAL_DESC_MAGIC not in data:
                 continue
-            for index in range(max(start, skipped), start + count):
+            index = max(index, start)
+            while index < start + count:
                 found = self.transaction(index)
-                if found is None:
-                    continue
-                skipped = index + found.length + 2
-                if oldest is None or (found.mount_id, -found.trans_id) > (oldest.mount_id, -oldest.trans_id):
+                index += found.length + 2 if found else 1
+                if found and (oldest is None or _older(found, oldest)):
                     oldest = found
         return oldest
 
@@ -124,14 +126,14 @@ class Journal:
 
         Raises ImageError when one belongs outside of the file system, or into the journal itself.
         """
-        at = self.offset(transaction.index)
+        at = self.offset(transaction.start)
         block = self.source.read(at, self.block_size, "reiserfs_journal_desc")
         listed = min(transaction.length, self.half)
         numbers: tuple[int, ...] = layout.realblock.array(
             block, listed, layout.reiserfs_journal_desc.size, at=at
         )
         if listed < transaction.length:
-            commit_at = self.offset(transaction.index + transaction.length + 1)
+            commit_at = self.offset(transaction.start + transaction.length + 1)
             block = self.source.read(commit_at, self.block_size, "reiserfs_journal_commit")
             rest = transaction.length - listed
             start = layout.reiserfs_journal_commit.size
@@ -147,6 +149,11 @@ class Journal:
         """Map each block that `transactions` hold a copy of to the byte offset of the newest copy."""
         newest: dict[int, int] = {}
         for transaction in transactions:
-            for index, number in enumerate(self.realblocks(transaction), transaction.index + 1):
+            for index, number in enumerate(self.realblocks(transaction), transaction.start + 1):
                 newest[number] = self.offset(index)
         return newest
+
+
+def _older(one: Transaction, other: Transaction) -> bool:
+    """Whether `one` comes first of what there is to replay: of a later mount, or earlier in the same."""
+    return (-one.mount_id, one.trans_id) < (-other.mount_id, other.trans_id)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, printable
-from pybootcfg.filesystems.base import Extent, Hole, Node, Run
+from pybootcfg.filesystems.base import Hole, Node, Run
 from pybootcfg.filesystems.reiserfs import directory
 from pybootcfg.filesystems.reiserfs.tree import Item, Key
 from pybootcfg.kind import Kind
@@ -45,6 +45,7 @@ class ReiserfsNode(Node):
 
     @property
     def key(self) -> Hashable:
+        """Directory id and object id, which make the key of the stat data."""
         return self.object
 
     @functools.cached_property
@@ -53,48 +54,48 @@ class ReiserfsNode(Node):
         key = Key(*self.object, 0, layout.TYPE_STAT_DATA)
         item = next(self.filesystem.tree.items(key))
         if item.key != key:
-            raise ImageError(
-                f"object {self.object[0]} {self.object[1]} has no stat data",
-                offset=item.at,
-                structure="stat_data",
-                source=self.filesystem.source.name,
-            )
+            raise self._damage("no stat data", item.at)
         decoder = layout.stat_data_v1 if item.version == layout.KEY_FORMAT_3_5 else layout.stat_data
         if item.length < decoder.size:
             raise item.error(f"{decoder.size} bytes wanted, but the item has {item.length}", decoder.name)
         return decoder.decode(item.block, item.location, at=item.at)
 
+    def _damage(self, what: str, offset: int | None = None) -> ImageError:
+        return ImageError(
+            f"object {self.object[0]} {self.object[1]} has {what}",
+            offset=offset,
+            structure="stat_data",
+            source=self.filesystem.source.name,
+        )
+
     @property
     def kind(self) -> Kind:
+        """What the mode says."""
         kind = _KINDS.get(self._stat.sd_mode & layout.S_IFMT)
         if kind is None:
-            raise ImageError(
-                f"object {self.object[0]} {self.object[1]} has mode {self._stat.sd_mode:#o}, which is no type",
-                structure="stat_data",
-                source=self.filesystem.source.name,
-            )
+            raise self._damage(f"mode {self._stat.sd_mode:#o}, which is no type")
         return kind
 
     @property
     def size(self) -> int:
+        """Bytes, as the stat data says; ImageError for more than a key can count."""
         size: int = self._stat.sd_size
         if size > layout.MAX_FILE_SIZE:
-            raise ImageError(
-                f"object {self.object[0]} {self.object[1]} has {size} bytes, more than a key can count",
-                structure="stat_data",
-                source=self.filesystem.source.name,
-            )
+            raise self._damage(f"{size} bytes, more than a key can count")
         return size
 
     @property
     def mode(self) -> int | None:
+        """Permission bits."""
         return int(self._stat.sd_mode & 0o7777)
 
     @property
     def mtime(self) -> int | None:
+        """Seconds since 1970."""
         return int(self._stat.sd_mtime)
 
     def runs(self) -> Iterator[Run]:
+        """Yield blocks that lie side by side as one extent, and tails where they lie in the tree."""
         left = self.size
         for start, length in _joined(self._pieces()):
             if not left:
@@ -148,6 +149,7 @@ class ReiserfsNode(Node):
             index += count
 
     def entries(self) -> Iterator[tuple[bytes, Node]]:
+        """Yield the entries that Linux shows, in the order of their hashes."""
         filesystem = self.filesystem
         for entry in directory.entries(filesystem.tree, self.object):
             if not entry.visible or self._hides(entry.name):
@@ -158,6 +160,7 @@ class ReiserfsNode(Node):
             yield entry.name, ReiserfsNode(filesystem, entry.dir_id, entry.objectid)
 
     def lookup(self, name: bytes) -> Node | None:
+        """Return the entry called `name`, searched in the tree under its hash."""
         if self._hides(name):
             return None
         entry = self._find(name)
@@ -178,6 +181,7 @@ class ReiserfsNode(Node):
         return name == layout.PRIVROOT_NAME and self.object == self.filesystem.root_object
 
     def target(self) -> bytes:
+        """Return the contents up to the padding."""
         return self.read(limits.PATH_LENGTH).partition(b"\0")[0]
 
 
@@ -205,11 +209,8 @@ def _joined(pieces: Iterator[Piece]) -> Iterator[Piece]:
     """Yield the same pieces, those that continue each other as one."""
     last = Piece(None, 0)
     for piece in pieces:
-        if last.start is None:
-            continues = piece.start is None
-        else:
-            continues = piece.start == last.start + last.length
-        if continues:
+        end = None if last.start is None else last.start + last.length
+        if piece.start == end:
             last = Piece(last.start, last.length + piece.length)
             continue
         if last.length:

@@ -151,11 +151,11 @@ class Tree:
                 right = node.keys[position]
             child = self.node(node.children[position])
             if child.level != node.level - 1:
-                raise _damage(child.at, f"level {node.level - 1} expected, but {child.level} found")
+                raise self._damage(child.at, f"level {node.level - 1} expected, but {child.level} found")
             if child.keys and (
                 (left is not None and child.keys[0] < left) or (right is not None and child.keys[-1] >= right)
             ):
-                raise _damage(child.at, "keys lie outside of those that delimit the node")
+                raise self._damage(child.at, "keys lie outside of those that delimit the node")
             node = child
         return node, right
 
@@ -165,7 +165,7 @@ class Tree:
         block = self.source.read(at, self.block_size, "block_head")
         head = layout.block_head.decode(block, at=at)
         if head.blk_level < layout.DISK_LEAF_NODE_LEVEL:
-            raise _damage(at, f"level {head.blk_level} is not that of a node in use")
+            raise self._damage(at, f"level {head.blk_level} is not that of a node in use")
         limits.REISERFS_TREE_HEIGHT.check(head.blk_level, "block_head")
         if head.blk_level == layout.DISK_LEAF_NODE_LEVEL:
             return self._leaf(at, block, head)
@@ -175,7 +175,7 @@ class Tree:
         start = layout.block_head.size
         count = head.blk_nr_item
         if not count or start + count * layout.item_head.size > len(block):
-            raise _damage(at, f"{count} items cannot be in a leaf")
+            raise self._damage(at, f"{count} items cannot be in a leaf")
         heads = layout.item_head.array(block, count, start, at=at)
         leaf = Leaf(at, head.blk_level, [Key.decoded(one.ih_key) for one in heads], heads, block)
         self._check_order(leaf)
@@ -188,25 +188,33 @@ class Tree:
         count = head.blk_nr_item
         end = start + count * layout.reiserfs_key.size
         if end + (count + 1) * layout.disk_child.size > len(block):
-            raise _damage(at, f"{count} keys cannot be in an internal node")
+            raise self._damage(at, f"{count} keys cannot be in an internal node")
         keys = [Key.decoded(raw) for raw in layout.reiserfs_key.array(block, count, start, at=at)]
         children = layout.disk_child.array(block, count + 1, end, at=at)
         node = Internal(at, head.blk_level, keys, tuple(child.dc_block_number for child in children))
         self._check_order(node)
         return node
 
-    @staticmethod
-    def _check_order(node: Internal | Leaf) -> None:
+    def _check_order(self, node: Internal | Leaf) -> None:
         keys = node.keys
         if not all(map(operator.lt, keys, keys[1:])):
-            raise _damage(node.at, "keys are not in order")
+            raise self._damage(node.at, "keys are not in order")
 
     def offset(self, number: int, structure: str) -> int:
         """Return the byte offset of block `number`, which a `structure` points to."""
         if not 0 < number < self.block_count:
-            raise ImageError(f"block {number} is not one of {self.block_count} blocks", structure=structure)
+            raise ImageError(
+                f"block {number} is not one of {self.block_count} blocks",
+                structure=structure,
+                source=self.source.name,
+            )
         return number * self.block_size
 
-
-def _damage(at: int, message: str) -> ImageError:
-    return ImageError(message, offset=at, structure="block_head", hint="reiserfsck may repair it")
+    def _damage(self, at: int, message: str) -> ImageError:
+        return ImageError(
+            message,
+            offset=at,
+            structure="block_head",
+            source=self.source.name,
+            hint="reiserfsck may repair it",
+        )
