@@ -50,6 +50,7 @@ FAMILIES = (
             for order in (1, -1)
         ),
     ),
+    Family("exfat", "Exfat", ((3, b"EXFAT   "),)),
     # Last, since what other file systems leave of the first sector may still say so.
     Family("fat", "Fat", ((54, b"FAT"), (82, b"FAT32"))),
 )
@@ -59,7 +60,6 @@ FOREIGN = (
     ("luks", ((0, b"LUKS\xba\xbe"),), "it is encrypted with LUKS and cannot be read"),
     ("bitlocker", ((3, b"-FVE-FS-"),), "it is encrypted with BitLocker and cannot be read"),
     ("ntfs", ((3, b"NTFS    "),), "NTFS is not supported"),
-    ("exfat", ((3, b"EXFAT   "),), "exFAT is not supported"),
     ("xfs", ((0, b"XFSB"),), "XFS is not supported"),
     ("btrfs", ((0x10040, b"_BHRfS_M"),), "Btrfs is not supported"),
     ("f2fs", ((0x400, b"\x10\x20\xf5\xf2"),), "F2FS is not supported"),
@@ -86,6 +86,7 @@ RESCUES = (
             for order in (1, -1)
         ),
     ),
+    Family("exfat", "Exfat", tuple((12 * size + 3, b"EXFAT   ") for size in (512, 1024, 2048, 4096))),
     # FAT known by a jump instruction or the signature of a boot sector, and by its backup in sector 6
     Family(
         "fat",

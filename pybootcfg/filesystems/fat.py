@@ -5,7 +5,6 @@ Where the specification, Linux and GRUB differ, the source of the choice stands 
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Hashable, Iterator
 from typing import Any
 
@@ -13,7 +12,7 @@ from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, LimitExceeded, printable
 from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options, Run, Structure
 from pybootcfg.filesystems.fat_boot import read_geometry
-from pybootcfg.filesystems.fat_directory import Cursor, Entry, fold, label_text
+from pybootcfg.filesystems.fat_directory import Cursor, Entry, fold, label_text, timestamp
 from pybootcfg.filesystems.fat_table import EntryFormat, FileAllocationTable
 from pybootcfg.kind import Kind
 from pybootcfg.source import Source
@@ -64,7 +63,7 @@ class FatNode(Node):
     @property
     def mtime(self) -> int | None:
         """Last write in seconds since 1970; FAT stores local time without saying which, taken as UTC."""
-        return _timestamp(self._record.dir_wrt_date, self._record.dir_wrt_time)
+        return timestamp(self._record.dir_wrt_date, self._record.dir_wrt_time)
 
     def runs(self) -> Iterator[Run]:
         """Yield the clusters of the file.
@@ -273,7 +272,7 @@ class Fat(Filesystem):
                 yield record, start + index * size
 
     def _fat_offsets(self) -> tuple[int, ...]:
-        """Return where the FATs lie, the active one first, and only that one when the others do not mirror it."""
+        """Return where the FATs lie, the active one first; it alone when the others do not mirror it."""
         geometry = self.geometry
         count = geometry.boot.bpb_num_fats
         offsets = tuple(geometry.fat_offset + number * geometry.fat_size for number in range(count))
@@ -308,20 +307,3 @@ class Fat(Filesystem):
         info = _fat.fs_info.read(self.source, offset)
         if info.fsi_lead_sig != _fat.FSI_LEAD_SIGNATURE or info.fsi_struc_sig != _fat.FSI_STRUC_SIGNATURE:
             self.warn("the FSInfo sector has no valid signature")
-
-
-def _timestamp(date: int, time: int) -> int | None:
-    """Return seconds since 1970 for a date and time as FAT has them; None when there is no such day."""
-    try:
-        moment = datetime.datetime(
-            1980 + (date >> 9),
-            date >> 5 & 0xF,
-            date & 0x1F,
-            time >> 11,
-            time >> 5 & 0x3F,
-            2 * (time & 0x1F),
-            tzinfo=datetime.UTC,
-        )
-    except ValueError:
-        return None
-    return int(moment.timestamp())

@@ -1,4 +1,4 @@
-"""Directory entries of FAT: short names, and the long names that stand before them.
+"""Directory entries of FAT: short names, the long names that stand before them, times.
 
 The rules are those of the Linux vfat driver (fs/fat/dir.c), which GRUB and mtools share: a long name
 counts when its pieces come in order, agree on the checksum of the short name, and stand directly
@@ -7,6 +7,7 @@ before it; else the short name counts.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -142,3 +143,20 @@ def fold(name: str) -> str:
     if name.isascii():
         return name.upper()
     return "".join(upper if len(upper := char.upper()) == 1 else char for char in name)
+
+
+def timestamp(date: int, time: int) -> int | None:
+    """Return seconds since 1970 for a date and time as FAT has them; None when there is no such day."""
+    try:
+        moment = datetime.datetime(
+            1980 + (date >> 9),
+            date >> 5 & 0xF,
+            date & 0x1F,
+            time >> 11,
+            time >> 5 & 0x3F,
+            2 * (time & 0x1F),
+            tzinfo=datetime.UTC,
+        )
+    except ValueError:
+        return None
+    return int(moment.timestamp())
