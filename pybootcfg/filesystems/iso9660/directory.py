@@ -83,8 +83,8 @@ class Tree:
         Raises ImageError when there is none.
         """
         start = location * self.block_size
-        record = next(self.records(Section(location, iso.SECTOR_SIZE)))
-        if record.identifier != iso.SELF or not record.head.file_flags & iso.DIRECTORY:
+        record = next(self.records(Section(location, iso.SECTOR_SIZE)), None)
+        if record is None or record.identifier != iso.SELF or not record.head.file_flags & iso.DIRECTORY:
             raise ImageError(
                 "a directory does not begin with its own record",
                 offset=start,
@@ -174,10 +174,7 @@ class Tree:
             return name[:1] + name[1:].rstrip(b".")
         if self.naming is Naming.ENHANCED:
             return identifier.removesuffix(b";1")
-        # isofs_name_translate of Linux
-        name = identifier.split(b"\0")[0].lower()
-        name = name[:-3] if name.endswith(b".;1") else name.removesuffix(b";1")
-        return name.replace(b";", b".").replace(b"/", b".")
+        return _translated(identifier)
 
 
 class IsoNode(Node):
@@ -319,7 +316,7 @@ class IsoNode(Node):
         self._readable()
         node = self._moved_here or self
         for first, sections in node._joined():
-            if wanted and _named_otherwise(first.system_use, wanted):
+            if wanted and _named_otherwise(first, wanted):
                 continue
             attributes = self.tree.attributes(first)
             if attributes.moved:  # shown where its CL entry is
@@ -356,9 +353,20 @@ class IsoNode(Node):
             yield first, tuple(sections)
 
 
-def _named_otherwise(system_use: bytes, name: bytes) -> bool:
-    """Whether a glance shows that a record has one whole NM entry, and that it is not `name`."""
-    return name not in system_use and b"CE" not in system_use and system_use.count(b"NM") == 1
+def _translated(identifier: bytes) -> bytes:
+    """Return a plain name as isofs_name_translate of Linux (mount option map=normal) does."""
+    name = identifier.split(b"\0")[0].lower()
+    name = name[:-3] if name.endswith(b".;1") else name.removesuffix(b";1")
+    return name.replace(b";", b".").replace(b"/", b".")
+
+
+def _named_otherwise(record: Record, name: bytes) -> bool:
+    """Whether a glance shows that neither Rock Ridge nor the record itself calls a file `name`."""
+    use = record.system_use
+    # a name in several entries, or behind a continuation, takes more than a glance
+    if name in use or b"CE" in use or use.count(b"NM") != 1:
+        return False
+    return _translated(record.identifier) != name
 
 
 def _fold(name: bytes) -> str:
