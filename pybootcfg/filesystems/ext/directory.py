@@ -1,0 +1,197 @@
+"""Directories: lists of entries in blocks or in the inode, found by scanning or by their index.
+
+Facts: kernel documentation, "Directory Entries"; __ext4_check_dir_entry of fs/ext4/dir.c.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from pybootcfg import limits, schema
+from pybootcfg.checksums import crc32c
+from pybootcfg.errors import ImageError, UnsupportedFeature
+from pybootcfg.filesystems.ext.casefold import folded
+from pybootcfg.filesystems.ext.htree import Index, NotIndexed
+from pybootcfg.filesystems.ext.inline import inline_parts
+from pybootcfg.filesystems.ext.inode import Inode
+from pybootcfg.filesystems.ext.mapping import mapped
+
+layout = schema.load("ext")
+
+HEADER_SIZE: int = layout.directory_entry.size
+INTERIOR_COUNT_OFFSET = 8  # bytes from an index block's start to its count, and
+ROOT_COUNT_OFFSET = 32  # the same in block 0
+
+
+class Entry(NamedTuple):
+    """A name and the inode that it is a name of."""
+
+    name: bytes
+    number: int
+
+
+class Directory:
+    """One directory; `changes` are the names that fast commits gave to it (or took: None)."""
+
+    def __init__(self, inode: Inode, changes: Mapping[bytes, int | None] | None = None) -> None:
+        if inode.has(layout.ENCRYPT_FL):
+            raise UnsupportedFeature(
+                "encrypt", f"{inode.name} is an encrypted directory: its names cannot be read"
+            )
+        self.inode = inode
+        self.blocks = inode.blocks
+        self.changes = changes or {}
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield the entries in the order of the disk, without `.` and `..`."""
+        for entry in self._on_disk():
+            if entry.name not in self.changes and entry.name not in (b".", b".."):
+                yield entry
+        for name, number in self.changes.items():
+            if number is not None:
+                yield Entry(name, number)
+
+    def find(self, name: bytes) -> int | None:
+        """Return the number of the inode called `name`, by the index where there is one."""
+        if not 0 < len(name) <= layout.NAME_LEN:
+            return None
+        if name in self.changes:
+            return self.changes[name]
+        ignores_case = self.inode.has(layout.CASEFOLD_FL) and self.blocks.superblock.has_incompat("casefold")
+        fold = folded if ignores_case else None
+        key = folded(name) if ignores_case else name
+        if not (self.changes and ignores_case):
+            try:
+                found = self._index.find(name, key, fold)
+            except NotIndexed:
+                pass
+            except ImageError as error:
+                self.blocks.warn(f"the index of {self.inode.name} is damaged, so that it is scanned: {error}")
+            else:
+                # Linux may fold what is not ASCII by an older Unicode, and so have it elsewhere.
+                if found is not None or fold is None or key.isascii():
+                    return found
+        if fold is not None:
+            return next((number for found, number in self.entries() if fold(found) == key), None)
+        return next((number for found, number in self._on_disk(name) if found == name), None)
+
+    @property
+    def _index(self) -> Index:
+        if self.inode.has(layout.INLINE_DATA_FL):
+            raise NotIndexed
+        return Index(self.inode, self._block, records)
+
+    def _on_disk(self, wanted: bytes = b"") -> Iterator[Entry]:
+        """Yield all entries; blocks that do not contain `wanted` may be left out."""
+        if self.inode.has(layout.INLINE_DATA_FL):
+            yield from self._inline()
+            return
+        size = self.blocks.size
+        limits.DIRECTORY_SIZE.check(self.inode.size, self.inode.name)
+        stop = -(-self.inode.size // size)
+        for run in mapped(self.inode, 0, stop):
+            for number in range(run.physical, run.physical + min(run.length, stop - run.logical)):
+                data = self.blocks.read(number, self.inode.name, self._verify)
+                if wanted in data:
+                    yield from records(self.inode, data, number * size)
+
+    def _inline(self) -> Iterator[Entry]:
+        """Yield the entries in the inode, where the number of the parent stands for `.` and `..`."""
+        block, value = inline_parts(self.inode)
+        start = layout.inline_directory.size
+        yield from records(self.inode, block.data[start:], block.offset + start)
+        yield from records(self.inode, value.data, value.offset)
+
+    def _block(self, logical: int) -> tuple[bytes, int]:
+        """Return one block of the directory and its byte offset; ImageError for a hole."""
+        if 0 <= logical < -(-self.inode.size // self.blocks.size):
+            run = next(mapped(self.inode, logical, logical + 1), None)
+            if run is not None and run.logical <= logical:
+                number = run.physical + logical - run.logical
+                return self.blocks.read(number, self.inode.name, self._verify), number * self.blocks.size
+        raise self.inode.damage(f"block {logical} of the directory is not there")
+
+    def _verify(self, data: bytes, offset: int) -> None:
+        """Warn when a block that was read from byte `offset` has a bad checksum."""
+        if not self.blocks.superblock.metadata_csum:
+            return
+        count_offset = _count_offset(data) if self.inode.has(layout.INDEX_FL) else 0
+        verify = self._verify_index if count_offset else self._verify_leaf
+        if not verify(data, count_offset):
+            self.blocks.warn(f"a directory block of {self.inode.name} at byte {offset:#x} has a bad checksum")
+
+    def _verify_leaf(self, data: bytes, _: int) -> bool:
+        end = len(data) - layout.directory_tail.size
+        try:
+            stored = layout.directory_tail.decode(data, end).det_checksum
+        except ImageError:
+            return False  # there is no room for one
+        return bool(crc32c(data[:end], self.inode.checksum_seed) == stored)
+
+    def _verify_index(self, data: bytes, count_offset: int) -> bool:
+        header = layout.dx_countlimit.decode(data, count_offset)
+        tail = count_offset + header.limit * layout.dx_entry.size
+        end = count_offset + header.count * layout.dx_entry.size
+        if header.count > header.limit or tail + layout.dx_tail.size > len(data):
+            return False
+        stored = layout.dx_tail.decode(data, tail).dt_checksum
+        covered = data[:end] + data[tail : tail + 4] + bytes(4)
+        return bool(crc32c(covered, self.inode.checksum_seed) == stored)
+
+
+def _count_offset(data: bytes) -> int:
+    """Return where an index block has its count; 0 for a block of entries (get_dx_countlimit of Linux)."""
+    first = layout.directory_entry.decode(data)
+    if not first.inode and record_length(first.rec_len, len(data)) == len(data):
+        return INTERIOR_COUNT_OFFSET
+    if first.rec_len == layout.MIN_REC_LEN:
+        root = layout.dx_root
+        try:
+            second = root.decode(data).dotdot
+        except ImageError:
+            return 0
+        if record_length(second.rec_len, len(data)) == len(data) - layout.MIN_REC_LEN:
+            return ROOT_COUNT_OFFSET
+    return 0
+
+
+def record_length(rec_len: int, block_size: int) -> int:
+    """Return the bytes from an entry to the next; 16 bits cannot say 65536 (ext2fs_get_rec_len)."""
+    if block_size < 1 << 16:
+        return rec_len
+    if rec_len in (0, 0xFFFF):
+        return block_size
+    return rec_len & 0xFFFC | (rec_len & 3) << 16
+
+
+def records(inode: Inode, data: bytes, offset: int) -> Iterator[Entry]:
+    """Yield the entries in use of one block (or inline part) that lies at byte `offset`.
+
+    Raises ImageError for the first entry that cannot be right.
+    """
+    decode = layout.directory_entry.decode
+    least: int = layout.MIN_REC_LEN
+    size = len(data)
+    large = size >= 1 << 16
+    position = 0
+    while position < size:
+        if position + HEADER_SIZE > size:
+            raise inode.damage("an entry goes beyond its block", offset + position)
+        number, length, name_length, _ = decode(data, position)
+        if large:
+            length = record_length(length, size)
+        start = position + HEADER_SIZE
+        if (
+            length < least
+            or length % 4
+            or position + length > size
+            or start + name_length > position + length
+        ):
+            raise inode.damage(f"an entry of {length} bytes with a name of {name_length}", offset + position)
+        if number:
+            name = data[start : start + name_length]
+            if not name or b"/" in name or b"\0" in name:
+                raise inode.damage(f"an entry is called {name!r}", offset + position)
+            yield Entry(name, number)
+        position += length
