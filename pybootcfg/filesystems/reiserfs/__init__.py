@@ -170,7 +170,10 @@ class Reiserfs(Filesystem):
         """Yield the super block, what is to be replayed, and the top of the tree."""
         whole = self._identity is not None
         superblock = layout.reiserfs_super_block if whole else layout.reiserfs_super_block_v1
-        yield Structure("superblock", superblock, self._place(self.superblock_offset))
+        at = self.superblock_offset
+        yield Structure("superblock", superblock, at)
+        if self._place(at) != at:
+            yield Structure("journal.superblock", superblock, self._place(at))
         if self.journal:
             yield Structure("journal_header", layout.reiserfs_journal_header, self.journal.header_offset)
             for number, one in enumerate(self.pending):
@@ -218,10 +221,8 @@ def _superblock_offset(source: Source) -> int:
         superblock = layout.reiserfs_super_block_v1.read(source, offset)
         if superblock.s_magic not in (_FORMAT_3_5, _FORMAT_3_6, _RELOCATED):
             continue
-        # A copy in the journal lies behind the journal's start.
-        if superblock.s_journal.jp_journal_1st_block * superblock.s_blocksize > offset or (
-            superblock.s_journal.jp_journal_dev
-        ):
+        journal = superblock.s_journal.jp_journal_1st_block * superblock.s_blocksize
+        if not 0 < journal <= offset:  # else it is a copy in a journal
             return int(offset)
     raise ImageError("there is no ReiserFS super block", structure="superblock", source=source.name)
 

@@ -140,7 +140,6 @@ class Tree:
     def _search(self, key: Key) -> tuple[Leaf, Key | None]:
         """Return the leaf where `key` belongs, and the delimiting key to the right of it."""
         node = self.node(self.root)
-        limits.REISERFS_TREE_HEIGHT.check(node.level, "block_head")
         left: Key | None = None
         right: Key | None = None
         while isinstance(node, Internal):
@@ -149,9 +148,7 @@ class Tree:
                 left = node.keys[position - 1]
             if position < len(node.keys):
                 right = node.keys[position]
-            child = self.node(node.children[position])
-            if child.level != node.level - 1:
-                raise self._damage(child.at, f"level {node.level - 1} expected, but {child.level} found")
+            child = self.node(node.children[position], node.level - 1)
             if child.keys and (
                 (left is not None and child.keys[0] < left) or (right is not None and child.keys[-1] >= right)
             ):
@@ -159,13 +156,15 @@ class Tree:
             node = child
         return node, right
 
-    def _node(self, number: int) -> Internal | Leaf:
-        """Read and check the node in block `number`."""
+    def _node(self, number: int, level: int | None = None) -> Internal | Leaf:
+        """Read and check the node in block `number`, which must be of this level."""
         at = self.offset(number, "disk_child")
         block = self.source.read(at, self.block_size, "block_head")
         head = layout.block_head.decode(block, at=at)
         if head.blk_level < layout.DISK_LEAF_NODE_LEVEL:
             raise self._damage(at, f"level {head.blk_level} is not that of a node in use")
+        if head.blk_level != (level or head.blk_level):
+            raise self._damage(at, f"level {level} expected, but {head.blk_level} found")
         limits.REISERFS_TREE_HEIGHT.check(head.blk_level, "block_head")
         if head.blk_level == layout.DISK_LEAF_NODE_LEVEL:
             return self._leaf(at, block, head)
