@@ -15,7 +15,7 @@ from pybootcfg import limits
 from pybootcfg.errors import ImageError, UnsupportedFeature
 from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options, Run, Structure
 from pybootcfg.filesystems.ufs.blocks import BlockMap
-from pybootcfg.filesystems.ufs.superblock import Layout, find, ufs
+from pybootcfg.filesystems.ufs.superblock import Layout, find, hash_without, ufs
 from pybootcfg.kind import Kind
 from pybootcfg.source import Source
 
@@ -66,11 +66,14 @@ class UfsNode(Node):
     def inode(self) -> Any:
         """The dinode, its fields named as in <ufs/ufs/dinode.h>."""
         filesystem = self.filesystem
-        inode = filesystem.dinode.read(filesystem.source, self.offset)
+        data = filesystem.source.read(self.offset, filesystem.dinode.size, "dinode")
+        inode = filesystem.dinode.decode(data, at=self.offset)
         if inode.di_mode == 0:
             raise self._damage("it is not in use, but a directory names it")
         if inode.di_size > filesystem.max_file_size:
             raise self._damage(f"its size of {inode.di_size} bytes is more than its pointers can reach")
+        if filesystem.checks_inodes and hash_without(data, ufs.DI_CKHASH_OFFSET) != inode.di_ckhash:
+            filesystem.warn(f"inode {self.number}: its check-hash is wrong")
         return inode
 
     @cached_property
@@ -227,6 +230,7 @@ class Ufs(Filesystem):
         self.maxsymlinklen = self._maxsymlinklen()
         self.old_directories = not new and self.maxsymlinklen == 0
         self.direct = decoder(ufs.odirect if self.old_directories else ufs.direct)
+        self.checks_inodes = new and superblock.checks(ufs.CK_INODE)
         self._pointers: OrderedDict[int, tuple[int, ...]] = OrderedDict()
         self._warn_of_state()
 
@@ -241,6 +245,8 @@ class Ufs(Filesystem):
         length = superblock.size * self.fsize
         if length > self.source.size:
             self.warn(f"the file system has {length} bytes, but only {self.source.size} are there")
+        if superblock.checks(ufs.CK_SUPERBLOCK) and not superblock.is_hash_right():
+            self.warn("the superblock's check-hash is wrong")
         if superblock.flags & ufs.FS_NEEDSFSCK and self.layout is Layout.BSD44:
             self.warn("fsck is needed: a kernel found the file system damaged")
         if not self._is_clean():

@@ -98,6 +98,22 @@ class Superblock:
         # A head that is moved down its group (fs_old_cgoffset) still lies within the group.
         return bool(rest == 0 and fragment == self.cgstart(group) + fields.fs_sblkno)
 
+    def checks(self, what: int) -> bool:
+        """Whether check-hashes of `what` (CK_ flags) are kept up (FreeBSD 12 and later)."""
+        return bool(
+            self.layout is Layout.BSD44
+            and self.flags & ufs.FS_METACKHASH
+            and self.fields.fs_metackhash & what
+        )
+
+    def is_hash_right(self) -> bool:
+        """Whether fs_ckhash is that of the superblock, as ffs_calc_sbhash of ffs_subr.c computes it."""
+        size = self.fields.fs_sbsize
+        if not ufs.superblock.little.size <= size <= ufs.SBLOCKSIZE:
+            return False
+        data = self.source.read(self.offset, size, "superblock")
+        return bool(hash_without(data, ufs.FS_CKHASH_OFFSET) == self.fields.fs_ckhash)
+
     def fault(self) -> str:
         """Return the first contradiction among the fields, empty when there is none."""
         return next(self._faults(), "")
@@ -133,10 +149,10 @@ class Superblock:
         heads = (fields.fs_sblkno, fields.fs_cblkno, fields.fs_iblkno, fields.fs_dblkno)
         if fields.fs_fpg <= 0 or fields.fs_ncg <= 0 or fields.fs_ipg <= 0:
             yield f"{fields.fs_ncg} cylinder groups of {fields.fs_fpg} fragments, {fields.fs_ipg} inodes each"
-        elif not (fields.fs_ncg - 1) * fields.fs_fpg < self.size <= fields.fs_ncg * fields.fs_fpg:
-            yield (f"a size of {self.size} fragments does not fit {fields.fs_ncg} groups of {fields.fs_fpg}")
         elif not 0 < heads[0] < heads[1] < heads[2] < heads[3] <= fields.fs_fpg:
             yield f"fs_sblkno, fs_cblkno, fs_iblkno, fs_dblkno are {heads}: not in order within a group"
+        elif not (fields.fs_ncg - 1) * fields.fs_fpg + heads[3] <= self.size <= fields.fs_ncg * fields.fs_fpg:
+            yield f"a size of {self.size} fragments does not fit {fields.fs_ncg} groups of {fields.fs_fpg}"
         elif -(-fields.fs_ipg // fields.fs_inopb) * fields.fs_frag > fields.fs_dblkno - fields.fs_iblkno:
             yield f"fs_ipg is {fields.fs_ipg}, too many inodes for the room before fs_dblkno"
         elif self.version == 1 and not 0 <= fields.fs_old_cgoffset <= fields.fs_fpg:
@@ -168,6 +184,13 @@ def find(source: Source, warn: Callable[[str], None]) -> Superblock:
         return copy
     offset, fault = faults[0] if faults else (ufs.SBLOCK_UFS2, "no superblock, and no copy of one")
     raise ImageError(fault, offset=offset, structure="superblock", source=source.name)
+
+
+def hash_without(data: bytes, hash_offset: int) -> int:
+    """Return the check-hash of a structure: CRC-32C, not inverted, the hash itself taken as zero."""
+    from pybootcfg.checksums import crc32c  # only FreeBSD's newer file systems need its tables
+
+    return crc32c(data[:hash_offset] + bytes(4) + data[hash_offset + 4 :])
 
 
 def _read(source: Source, offset: int) -> Superblock | None:
