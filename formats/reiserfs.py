@@ -9,7 +9,7 @@ holds, and where the blocks of a file are, is an item with a four-part key (dire
 offset, type); the items lie in the leaves, sorted by key.
 """
 
-from construct import Bytes, Const, Enum, FlagsEnum, Int16ul, Int32ul, Int64ul, Struct
+from construct import Bytes, Enum, FlagsEnum, Int16ul, Int32ul, Int64ul, Struct
 
 # --- super block -----------------------------------------------------------------------------------
 REISERFS_DISK_OFFSET_IN_BYTES = 64 << 10
@@ -195,7 +195,6 @@ reiserfs_de_head = Struct(
 DOT_OFFSET = 1
 DOT_DOT_OFFSET = 2
 HASH_VALUE_MASK = 0x7FFFFF80
-GENERATION_NUMBER_MASK = 0x7F
 REISERFS_MAX_NAME = 255  # bytes
 PRIVROOT_NAME = b".reiserfs_priv"  # extended attributes, hidden from the root directory
 
@@ -218,7 +217,6 @@ reiserfs_journal_desc = Struct(
     "j_len" / Int32ul,  # blocks between this one and the commit block
     "j_mount_id" / Int32ul,
 )
-journal_desc_magic = Struct("magic" / Const(JOURNAL_DESC_MAGIC))
 
 #: followed by the rest of `j_realblock`
 reiserfs_journal_commit = Struct(

@@ -84,6 +84,7 @@ class Image:
     top: Directory
     block_size: int = 4096
     old: bool = False  # format 3.5
+    converted: bool = False  # made as 3.5, later mounted with `conv`; directories and links are the old ones
     relocated: bool = True
     code: int = layout.R5_HASH
     written_code: int | None = None
@@ -108,7 +109,7 @@ class Image:
 
     @property
     def version(self) -> int:
-        return int(layout.KEY_FORMAT_3_5 if self.old else layout.KEY_FORMAT_3_6)
+        return int(layout.KEY_FORMAT_3_5 if self.old or self.converted else layout.KEY_FORMAT_3_6)
 
     @property
     def magic(self) -> bytes:
@@ -214,7 +215,7 @@ class Image:
             return
         if isinstance(child, Hidden):
             child = File(child.data)
-        version = layout.KEY_FORMAT_3_5 if self.version == layout.KEY_FORMAT_3_5 else child.version
+        version = layout.KEY_FORMAT_3_5 if self.old else child.version
         size = self.block_size
         count = len(child.data) // size if child.tail else -(-len(child.data) // size)
         tail = child.data[count * size :]

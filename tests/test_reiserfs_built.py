@@ -167,6 +167,24 @@ def test_grub_reads_the_same(variant: tuple[Image, Directory], tmp_path: Path) -
         assert done.stdout == child.data, (name, done.stderr)
 
 
+def test_converted_from_3_5(tmp_path: Path) -> None:
+    """Old directories hold old and new files; keys of both formats are side by side in every node."""
+    tree: Directory = {
+        b"old-dir": {
+            b"%d-%d" % pair: File(pattern(5000), version=pair[0] % 2) for pair in enumerate(range(90))
+        },
+        b"link": Link(b"old-dir"),
+        b"sparse": File(bytes(9000) + b"end", frozenset({0, 1, 2}), version=OLD),
+    }
+    image = Image(tree, 1024, converted=True, fanout=5, leaf_items=6)
+    filesystem = image.open()
+    assert_same(filesystem, tree)
+    assert filesystem.features[0] == "3.6"
+    if shutil.which("reiserfsck"):
+        status, said, _ = checked(image.image(), tmp_path)
+        assert status == 0, said
+
+
 # --- trees ---------------------------------------------------------------------------------------
 
 
