@@ -464,3 +464,14 @@ def test_directory_of_many_sectors_and_records_that_stay_inside_them() -> None:
         assert contents(filesystem.walk(b"/many/" + name)) == b"data"
     assert filesystem.walk(b"/many").lookup(b"missing") is None
     assert filesystem.warnings == []
+
+
+def test_session_that_sector_16_does_not_know_is_told() -> None:
+    first, second = Disc(), Disc()
+    first.add(b"old", b"data")
+    second.add(b"new", b"data")
+    image = first.image()
+    image += bytes(-len(image) % (16 * SECTOR)) + second.image()
+    filesystem = opened(image)
+    assert names(filesystem) == [b"old"]
+    assert any("another session begins at sector 32" in warning for warning in filesystem.warnings)

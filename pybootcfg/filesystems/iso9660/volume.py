@@ -125,8 +125,31 @@ class Iso9660(Filesystem):
                 f"this is volume {record.volume_sequence_number.little} of"
                 f" {record.volume_set_size.little}; files of the others cannot be read"
             )
+        session = self._later_session()
+        if session:
+            self.warn(
+                f"another session begins at sector {session}; as Linux does for what is not a drive,"
+                " the descriptors at sector 16 are followed"
+            )
         if self.has_udf:
             self.warn("the disc also holds a UDF file system; it is read through ISO 9660")
+
+    def _later_session(self) -> int:
+        """Return the sector at which a session follows that sector 16 knows nothing of, else 0.
+
+        Writers to images and overwritable media bring the descriptors at sector 16 up to date, so
+        that the last session counts.  On other media only the drive knows where it is.
+        """
+        record = self.primary.record
+        size = record.volume_space_size.little * record.logical_block_size.little
+        end = -(-size // iso.SECTOR_SIZE)
+        for alignment in (1, 16, 32):
+            start = -(-end // alignment) * alignment
+            offset = start * iso.SECTOR_SIZE + iso.SYSTEM_AREA_SIZE + 1
+            if offset + iso.SECTOR_SIZE <= self.source.size and start:
+                if self.source.read(offset, 5) == iso.STANDARD_IDENTIFIER:
+                    return start
+        return 0
 
     @functools.cached_property
     def has_udf(self) -> bool:
