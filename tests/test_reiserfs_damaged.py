@@ -302,6 +302,8 @@ def replayable(image: Image, length: int | None = None) -> tuple[int, int]:
     """Put the leaf of /boot into the journal, a stale one in its place; return leaf and index behind."""
     number = leaf_of(image, (*BOOT, 0))[0]
     behind = image.log(0, 10, 5, {number: image.blocks[number]})
+    if length is None:
+        image.blocks[number] = b"\xee" * BLOCK
     image.blocks[image.journal_first + image.journal_size] = image.journal_header(9, 0, 5)
     if length is not None:
         rewrite(image, image.journal_first, layout.reiserfs_journal_desc, 0, j_len=length)
@@ -355,6 +357,20 @@ def test_journal_parameters_insane(changes: dict[str, int]) -> None:
     assert any("the journal cannot be replayed" in warning for warning in filesystem.warnings)
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [({"s_blocksize": 2048}, "another block size"), ({"s_magic": b"ReIsErXXXX"}, "not one of a super block")],
+    ids=lambda value: str(value),
+)
+def test_journal_copy_of_the_super_block_wrong(changes: dict[str, Any], message: str) -> None:
+    image = healthy()
+    image.log(0, 10, 5, {image.super_block: image.superblock(**changes)})
+    image.blocks[image.journal_first + image.journal_size] = image.journal_header(9, 0, 5)
+    with pytest.raises(ImageError, match=message):
+        image.open()
+    assert contents(image.open(Options(replay_journal=False)).walk(b"/boot/kernel")) == KERNEL
+
+
 def test_journal_of_description_blocks_only() -> None:
     image = healthy()
     for index in range(image.journal_size):
@@ -367,9 +383,10 @@ def test_journal_that_runs_into_itself() -> None:
     """Transactions fill the ring to the last block, and the first follows again."""
     image = healthy()
     number, index = replayable(image)
+    leaf = image.blocks[image.journal_first + 1]
     trans_id = 11
     while index + 3 < image.journal_size:
-        index = image.log(index, trans_id, 5, {number: image.blocks[number]})
+        index = image.log(index, trans_id, 5, {number: leaf})
         trans_id += 1
     filesystem = image.open()
     assert contents(filesystem.walk(b"/boot/kernel")) == KERNEL

@@ -24,6 +24,7 @@ layout = schema.load("reiserfs")
 _FORMAT_3_5 = layout.REISERFS_SUPER_MAGIC_STRING.ljust(10, b"\0")
 _FORMAT_3_6 = layout.REISER2FS_SUPER_MAGIC_STRING.ljust(10, b"\0")
 _RELOCATED = layout.REISER2FS_JR_SUPER_MAGIC_STRING.ljust(10, b"\0")
+_MAGICS = (_FORMAT_3_5, _FORMAT_3_6, _RELOCATED)
 
 
 class Reiserfs(Filesystem):
@@ -38,8 +39,10 @@ class Reiserfs(Filesystem):
         self.journal, self.pending, self._newest = self._read_journal(superblock)
         #: the file system as it is once the journal is replayed
         self.replayed = Overlay(source, superblock.s_blocksize, self._newest) if self._newest else source
-        self.superblock = superblock = self._superblock(self.replayed)
         self.block_size: int = superblock.s_blocksize
+        self.superblock = superblock = self._superblock(self.replayed)
+        if superblock.s_blocksize != self.block_size:
+            raise self._damage("the copy in the journal has another block size")
         self.tree = Tree(
             self.replayed, self.block_size, superblock.s_block_count, superblock.s_root_block, self.warn
         )
@@ -51,6 +54,8 @@ class Reiserfs(Filesystem):
         at = self.superblock_offset
         superblock = layout.reiserfs_super_block_v1.read(source, at)
         size, count, root = superblock.s_blocksize, superblock.s_block_count, superblock.s_root_block
+        if superblock.s_magic not in _MAGICS:
+            raise self._damage("the copy in the journal is not one of a super block")
         if size & (size - 1) or not layout.MIN_BLOCKSIZE <= size <= layout.MAX_BLOCKSIZE:
             raise self._damage(f"block size {size} is not a power of two from 512 to 8192")
         if root == layout.UNFINISHED_REBUILD:
@@ -70,17 +75,21 @@ class Reiserfs(Filesystem):
             if superblock.s_umount_state != layout.REISERFS_VALID_FS:
                 self.warn("the journal is on another device and was not replayed; files may be out of date")
             return None, [], {}
+        journal: Journal | None = None
+        pending: list[Transaction] = []
+        newest: dict[int, int] = {}
         try:
             journal = Journal(self.source, superblock)
-            pending = list(journal.pending())
-            if not self.options.replay_journal:
-                if pending:
-                    self.warn(f"the journal holds {len(pending)} transactions that were not replayed")
-                return journal, pending, {}
-            return journal, pending, journal.replayed(pending)
+            for transaction in journal.pending():
+                copies = journal.copies(transaction)
+                pending.append(transaction)
+                if self.options.replay_journal:
+                    newest.update(copies)
         except (ImageError, LimitExceeded) as error:
             self.warn(f"the journal cannot be replayed: {error}")
-            return None, [], {}
+        if pending and not self.options.replay_journal:
+            self.warn(f"the journal holds {len(pending)} transactions that were not replayed")
+        return journal, pending, newest
 
     def _warn_of_state(self) -> None:
         superblock = self.superblock
@@ -208,7 +217,7 @@ class Reiserfs(Filesystem):
 
     def _place(self, at: int) -> int:
         """Return where on the disk the block at byte `at` of the replayed file system lies."""
-        number, rest = divmod(at, self.superblock.s_blocksize)
+        number, rest = divmod(at, self.block_size)
         newest = self._newest.get(number)
         return at if newest is None else newest + rest
 
@@ -219,7 +228,7 @@ def _superblock_offset(source: Source) -> int:
         if offset + layout.reiserfs_super_block.size > source.size:
             continue
         superblock = layout.reiserfs_super_block_v1.read(source, offset)
-        if superblock.s_magic not in (_FORMAT_3_5, _FORMAT_3_6, _RELOCATED):
+        if superblock.s_magic not in _MAGICS:
             continue
         journal = superblock.s_journal.jp_journal_1st_block * superblock.s_blocksize
         if not 0 < journal <= offset:  # else it is a copy in a journal

@@ -1,9 +1,9 @@
 """The journal: a ring of transactions, each a description block, the blocks, and a commit block.
 
 A transaction counts when its commit block agrees with its description block.  Replay happens in
-memory: `replayed` tells, for each block that the journal has a newer copy of, where in the journal it
-lies.  As in fs/reiserfs/journal.c of Linux 6.1, the journal header says where replay starts, and it ends
-at the first block that is no transaction, or one of another mount, or an older one.
+memory: `copies` tells, for each block of a transaction, where in the journal its newer copy lies.  As in
+fs/reiserfs/journal.c of Linux 6.1, the journal header says where replay starts, and it ends at the first
+block that is no transaction, or one of another mount, or an older one.
 """
 
 from __future__ import annotations
@@ -145,13 +145,10 @@ class Journal:
                 )
         return numbers
 
-    def replayed(self, transactions: list[Transaction]) -> dict[int, int]:
-        """Map each block that `transactions` hold a copy of to the byte offset of the newest copy."""
-        newest: dict[int, int] = {}
-        for transaction in transactions:
-            for index, number in enumerate(self.realblocks(transaction), transaction.start + 1):
-                newest[number] = self.offset(index)
-        return newest
+    def copies(self, transaction: Transaction) -> dict[int, int]:
+        """Map each block that a transaction holds a copy of to the byte offset of that copy."""
+        numbers = self.realblocks(transaction)
+        return {number: self.offset(index) for index, number in enumerate(numbers, transaction.start + 1)}
 
 
 def _older(one: Transaction, other: Transaction) -> bool:
