@@ -87,7 +87,8 @@ RECIPES = {
     ),
     "xorriso-zisofs2": Recipe(
         "xorriso -report_about SORRY -outdev $IMG"
-        " -zisofs level=6:version_2=on:block_size_v2=32k:bpt_target=-1 -map $TREE / -set_filter_r --zisofs / -- -commit"
+        " -zisofs level=6:version_2=on:block_size_v2=32k:bpt_target=-1 -map $TREE /"
+        " -set_filter_r --zisofs / -- -commit"
     ),
     "genisoimage-rr": Recipe(f"{GENISO} -R -l -iso-level 2 -o $IMG $TREE", tree="short"),
     "genisoimage-rr-not-moved": Recipe(f"{GENISO} -R -D -o $IMG $TREE", tree="short", carried=False),

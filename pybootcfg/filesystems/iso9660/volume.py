@@ -141,14 +141,14 @@ class Iso9660(Filesystem):
         that the last session counts.  On other media only the drive knows where it is.
         """
         record = self.primary.record
-        size = record.volume_space_size.little * record.logical_block_size.little
-        end = -(-size // iso.SECTOR_SIZE)
-        for alignment in (1, 16, 32):
-            start = -(-end // alignment) * alignment
-            offset = start * iso.SECTOR_SIZE + iso.SYSTEM_AREA_SIZE + 1
-            if offset + iso.SECTOR_SIZE <= self.source.size and start:
-                if self.source.read(offset, 5) == iso.STANDARD_IDENTIFIER:
-                    return start
+        size: int = record.volume_space_size.little * record.logical_block_size.little
+        for alignment in (1, 16, 32):  # in sectors, as the writers place sessions
+            unit = alignment * iso.SECTOR_SIZE
+            start = -(-size // unit) * unit
+            offset = start + iso.SYSTEM_AREA_SIZE + 1
+            fits = size and offset + iso.SECTOR_SIZE <= self.source.size
+            if fits and self.source.read(offset, 5) == iso.STANDARD_IDENTIFIER:
+                return int(start // iso.SECTOR_SIZE)
         return 0
 
     @functools.cached_property
