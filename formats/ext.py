@@ -356,6 +356,7 @@ extent_index = Struct(
 )
 extent_tail = Struct("et_checksum" / Int32ul)
 EXT_MAGIC = bytes.fromhex("0af3")  # how a block that holds extents begins
+EXT_EMPTY_ROOT = bytes.fromhex("0af3 0000 0400 0000 00000000").ljust(I_BLOCK_SIZE, b"\0")  # no extent of four
 EXT_INIT_MAX_LEN = 32768
 EXT_MAX_DEPTH = 5
 

@@ -136,9 +136,6 @@ COMMIT_CHECKSUM_OFFSET = 16
 CRC32_CHKSUM = 1
 CRC32_CHKSUM_SIZE = 4
 
-#: hashed in front of a data block for the checksum in its tag
-sequence = Struct("h_sequence" / Int32ub)
-
 # --- fast commits: tags with values, little-endian -----------------------------------------------
 FC_ADD_RANGE = 1
 FC_DEL_RANGE = 2

@@ -32,9 +32,14 @@ class Entry(NamedTuple):
 
 
 class Directory:
-    """One directory; `changes` are the names that fast commits gave to it (or took: None)."""
+    """One directory; `changes` are the names that fast commits gave to it (or took: None).
 
-    def __init__(self, inode: Inode, changes: Mapping[bytes, int | None] | None = None) -> None:
+    One that is fresh was made by them too, so that its blocks hold nothing yet.
+    """
+
+    def __init__(
+        self, inode: Inode, changes: Mapping[bytes, int | None] | None = None, *, is_fresh: bool = False
+    ) -> None:
         if inode.has(layout.ENCRYPT_FL):
             raise UnsupportedFeature(
                 "encrypt", f"{inode.name} is an encrypted directory: its names cannot be read"
@@ -42,6 +47,7 @@ class Directory:
         self.inode = inode
         self.blocks = inode.blocks
         self.changes = changes or {}
+        self.is_fresh = is_fresh
 
     def entries(self) -> Iterator[Entry]:
         """Yield the entries in the order of the disk, without `.` and `..`."""
@@ -78,12 +84,14 @@ class Directory:
 
     @property
     def _index(self) -> Index:
-        if self.inode.has(layout.INLINE_DATA_FL):
+        if self.is_fresh or self.inode.has(layout.INLINE_DATA_FL):
             raise NotIndexed
         return Index(self.inode, self._block, records)
 
     def _on_disk(self, wanted: bytes = b"") -> Iterator[Entry]:
         """Yield all entries; blocks that do not contain `wanted` may be left out."""
+        if self.is_fresh:
+            return
         if self.inode.has(layout.INLINE_DATA_FL):
             yield from self._inline()
             return

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import uuid
+from bisect import bisect_left
 from collections.abc import Hashable, Iterator
 from functools import cached_property
 
 from pybootcfg import schema
-from pybootcfg.errors import UnsupportedFeature
+from pybootcfg.errors import ImageError, UnsupportedFeature
 from pybootcfg.filesystems.base import Extent, Filesystem, Hole, Inline, Node, Options, Run
 from pybootcfg.filesystems.ext.blocks import Blocks
 from pybootcfg.filesystems.ext.directory import Directory
+from pybootcfg.filesystems.ext.fast_commit import FastCommits
+from pybootcfg.filesystems.ext.fast_commit import Replay as FastCommitReplay
 from pybootcfg.filesystems.ext.groups import Groups
 from pybootcfg.filesystems.ext.inline import inline_data
 from pybootcfg.filesystems.ext.inode import Inode, InodeTable
+from pybootcfg.filesystems.ext.journal import BrokenLog, Recovery
+from pybootcfg.filesystems.ext.log import Log, open_log
 from pybootcfg.filesystems.ext.mapping import mapped
-from pybootcfg.filesystems.ext.superblock import find_superblock
+from pybootcfg.filesystems.ext.superblock import find_superblock, read_superblock
 from pybootcfg.kind import Kind
 from pybootcfg.limits import PATH_LENGTH
-from pybootcfg.source import Source
+from pybootcfg.source import Overlay, Source
 
 layout = schema.load("ext")
 
@@ -39,9 +44,38 @@ class Ext(Filesystem):
         for warning in warnings:
             self.warn(warning)
         self._check_size()
+        self.fast_commits = FastCommits()
+        self.log: Log | None = None
+        self._replayed: list[int] = []  # blocks that the journal holds newer, in order
+        self._open(source)
+        if self.superblock.has_incompat("needs_recovery"):
+            self._recover()
+
+    def _open(self, source: Source) -> None:
+        self.source = source
         self.blocks = Blocks(source, self.superblock, self.warn)
         self.groups = Groups(self.blocks)
-        self.inodes = InodeTable(self.blocks, self.groups)
+        self.inodes = InodeTable(self.blocks, self.groups, self.fast_commits.inodes)
+
+    def _recover(self) -> None:
+        """Replay the journal, or say why that is left undone."""
+        if not self.options.replay_journal:
+            self.warn("journal: the file system was not unmounted cleanly, and the log is not replayed")
+            return
+        try:
+            self.log = log = open_log(self.inodes)
+            recovery = Recovery(log, self.blocks)
+            replayed = recovery.run()
+        except (ImageError, UnsupportedFeature, BrokenLog) as error:
+            self.warn(f"journal: the log cannot be replayed: {error}")
+            return
+        if replayed:
+            self._replayed = sorted(replayed)
+            overlay = Overlay(self.source, self.superblock.block_size, replayed)
+            self.superblock, _ = read_superblock(overlay, self.superblock.offset)
+            self._open(overlay)
+        if log.superblock.s_start and log.fast_commit_area:
+            FastCommitReplay(log, recovery.end, self.inodes, self.fast_commits).run()
 
     def _check_size(self) -> None:
         size = self.superblock.blocks_count * self.superblock.block_size
@@ -49,8 +83,14 @@ class Ext(Filesystem):
             self.warn(f"the file system has {size} bytes, but the volume only {self.source.size}")
 
     def extent(self, offset: int, length: int) -> Extent:
-        """Return where bytes of a file lie."""
-        return Extent(self.source, offset, length)
+        """Return where bytes of a file lie: beside the journal, where that holds none of them."""
+        source = self.source
+        if isinstance(source, Overlay):
+            size = source.block_size
+            first = bisect_left(self._replayed, offset // size)
+            if first == len(self._replayed) or self._replayed[first] * size >= offset + length:
+                source = source.base
+        return Extent(source, offset, length)
 
     @property
     def name(self) -> str:
@@ -140,7 +180,7 @@ class ExtNode(Node):
 
     @property
     def _directory(self) -> Directory:
-        return Directory(self.inode)
+        return self.filesystem.fast_commits.directory(self.inode)
 
     def entries(self) -> Iterator[tuple[bytes, Node]]:
         """Yield names and nodes in the order of the disk."""
