@@ -13,7 +13,10 @@ from pybootcfg.errors import ImageError, UnsupportedFeature
 from pybootcfg.filesystems.base import Filesystem, Options
 from pybootcfg.source import Source
 
-Magic = tuple[int, bytes]  #: byte offset, bytes there
+Magic = tuple[int, bytes]  #: byte offset, bytes there; a negative one counts from the end (END_UNIT)
+
+#: the end of a source that negative offsets count from is rounded down to a multiple of this
+END_UNIT = 262144
 
 
 class Family(NamedTuple):
@@ -51,6 +54,15 @@ FAMILIES = (
         ),
     ),
     Family("exfat", "Exfat", ((3, b"EXFAT   "),)),
+    Family(  # the nvlists of the two labels in front: XDR, from a host of either byte order
+        "zfs",
+        "Zfs",
+        tuple(
+            (label + 16384, b"\x01" + order + b"\0\0\0\0\0\0\0\0\x01")
+            for label in (0, END_UNIT)
+            for order in (b"\x01", b"\0")
+        ),
+    ),
     # Last, since what other file systems leave of the first sector may still say so.
     Family("fat", "Fat", ((54, b"FAT"), (82, b"FAT32"))),
 )
@@ -76,6 +88,15 @@ FOREIGN = (
 
 #: asked last: magics of the copies, for what no longer begins with its superblock, and weak ones
 RESCUES = (
+    Family(  # the two labels at the end
+        "zfs",
+        "Zfs",
+        tuple(
+            (16384 - label * END_UNIT, b"\x01" + order + b"\0\0\0\0\0\0\0\0\x01")
+            for label in (2, 1)
+            for order in (b"\x01", b"\0")
+        ),
+    ),
     Family(
         "ufs",
         "Ufs",
@@ -137,4 +158,6 @@ def _reader(family: Family) -> type[Filesystem]:
 
 def _found(source: Source, magic: Magic) -> bool:
     offset, expected = magic
-    return offset + len(expected) <= source.size and source.read(offset, len(expected)) == expected
+    if offset < 0:
+        offset += source.size // END_UNIT * END_UNIT
+    return 0 <= offset <= source.size - len(expected) and source.read(offset, len(expected)) == expected

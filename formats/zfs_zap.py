@@ -1,0 +1,118 @@
+"""ZFS attribute processor: name-value stores, which directories are too.
+
+Specifications: "ZFS On-Disk Specification" chapter 5; OpenZFS <sys/zap_impl.h>, <sys/zap_leaf.h>,
+<sys/u8_textprep.h>.
+
+A microzap is one block of entries with short names and 64-bit values.  A fat ZAP is a header block, a
+pointer table that the first bits of a name's hash index, and leaf blocks with chunks of 24 bytes.
+"""
+
+from construct import Array, Bytes, Int8un, Int16un, Int32un, Int64un, Padding, Struct
+
+ZBT_LEAF = (1 << 63) + 0
+ZBT_HEADER = (1 << 63) + 1
+ZBT_MICRO = (1 << 63) + 3
+
+block_type = Int64un
+
+# --- microzap --------------------------------------------------------------------------------------
+
+MZAP_NAME_OFFSET = 14  # in mzap_ent_phys
+
+mzap_phys = Struct(
+    "mz_block_type" / Int64un,
+    "mz_salt" / Int64un,
+    "mz_normflags" / Int64un,
+    "mz_pad" / Array(5, Int64un),
+)
+
+mzap_ent_phys = Struct(
+    "mze_value" / Int64un,
+    "mze_cd" / Int32un,
+    "mze_pad" / Int16un,
+    "mze_name" / Bytes(50),
+)
+
+# --- fat ZAP: header -------------------------------------------------------------------------------
+
+ZAP_MAGIC = 0x2F52AB2AB
+
+ZAP_FLAG_HASH64 = 1
+ZAP_FLAG_UINT64_KEY = 2
+ZAP_FLAG_PRE_HASHED_KEY = 4
+ZAP_HASHBITS = 28
+ZAP_HASHBITS_64 = 48  # with ZAP_FLAG_HASH64
+ZFS_CRC64_POLY = 0xC96C5795D7870F42
+
+U8_TEXTPREP_TOUPPER = 0x001
+U8_TEXTPREP_NFD = 0x100
+U8_TEXTPREP_NFC = 0x200
+U8_TEXTPREP_NFKD = 0x400
+U8_TEXTPREP_NFKC = 0x800
+
+zap_table_phys = Struct(
+    "zt_blk" / Int64un,
+    "zt_numblks" / Int64un,  # 0: the table is the second half of the header block
+    "zt_shift" / Int64un,
+    "zt_nextblk" / Int64un,
+    "zt_blks_copied" / Int64un,
+)
+
+zap_phys = Struct(
+    "zap_block_type" / Int64un,
+    "zap_magic" / Int64un,
+    "zap_ptrtbl" / zap_table_phys,
+    "zap_freeblk" / Int64un,
+    "zap_num_leafs" / Int64un,
+    "zap_num_entries" / Int64un,
+    "zap_salt" / Int64un,
+    "zap_normflags" / Int64un,
+    "zap_flags" / Int64un,
+)
+
+zap_pointer = Int64un  # the number of a leaf block
+
+# --- fat ZAP: leaf ---------------------------------------------------------------------------------
+
+ZAP_LEAF_MAGIC = 0x2AB1EAF
+ZAP_LEAF_CHUNKSIZE = 24
+ZAP_LEAF_ARRAY_BYTES = 21
+ZAP_LEAF_HASH_SHIFT = 5  # a leaf of 1 << n bytes has 1 << (n - 5) hash chains
+CHAIN_END = 0xFFFF
+
+ZAP_CHUNK_ARRAY = 251
+ZAP_CHUNK_ENTRY = 252
+ZAP_CHUNK_FREE = 253
+
+zap_leaf_header = Struct(
+    "lh_block_type" / Int64un,
+    "lh_pad1" / Int64un,
+    "lh_prefix" / Int64un,
+    "lh_magic" / Int32un,
+    "lh_nfree" / Int16un,
+    "lh_nentries" / Int16un,
+    "lh_prefix_len" / Int16un,
+    "lh_freelist" / Int16un,
+    "lh_flags" / Int8un,
+    Padding(11),
+)
+
+zap_leaf_hash = Int16un  # the number of the chain's first chunk
+
+zap_leaf_entry = Struct(
+    "le_type" / Int8un,
+    "le_value_intlen" / Int8un,
+    "le_next" / Int16un,
+    "le_name_chunk" / Int16un,
+    "le_name_numints" / Int16un,
+    "le_value_chunk" / Int16un,
+    "le_value_numints" / Int16un,
+    "le_cd" / Int32un,
+    "le_hash" / Int64un,
+)
+
+zap_leaf_array = Struct(
+    "la_type" / Int8un,
+    "la_array" / Bytes(21),  # numbers in here are big-endian whatever the host
+    "la_next" / Int16un,
+)

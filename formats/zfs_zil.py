@@ -1,0 +1,95 @@
+"""ZFS intent log: what was promised to be on disk before its transaction group was.
+
+Specifications: OpenZFS <sys/zil.h>.  A log block begins (ZILOG2) or ends (ZILOG) with `zil_chain`; records
+of `lrc_reclen` bytes fill it up to `zc_nused`.  A block whose checksum is wrong ends the chain.
+"""
+
+from construct import Array, Int64un, Struct
+
+from pybootcfg.formats.zfs_blkptr import blkptr
+
+zil_header = Struct(
+    "zh_claim_txg" / Int64un,
+    "zh_replay_seq" / Int64un,
+    "zh_log" / blkptr,
+    "zh_claim_blk_seq" / Int64un,
+    "zh_flags" / Int64un,
+    "zh_claim_lr_seq" / Int64un,
+    "zh_pad" / Array(3, Int64un),
+)
+
+ZIL_MIN_BLKSZ = 4096  # the checksum of ZILOG2 is over a multiple of it
+
+zil_chain = Struct(
+    "zc_pad" / Int64un,
+    "zc_next_blk" / blkptr,
+    "zc_nused" / Int64un,
+    "zec_magic" / Int64un,
+    "zec_cksum" / Array(4, Int64un),
+)
+
+ZIL_ZC_SEQ = 3  # the word of a log block's checksum that counts the blocks
+
+# --- records ---------------------------------------------------------------------------------------
+
+TX_COMMIT = 0
+TX_CREATE = 1
+TX_MKDIR = 2
+TX_MKXATTR = 3
+TX_SYMLINK = 4
+TX_REMOVE = 5
+TX_RMDIR = 6
+TX_LINK = 7
+TX_RENAME = 8
+TX_WRITE = 9
+TX_TRUNCATE = 10
+TX_SETATTR = 11
+TX_ACL_V0 = 12
+TX_ACL = 13
+TX_CREATE_ACL = 14
+TX_CREATE_ATTR = 15
+TX_CREATE_ACL_ATTR = 16
+TX_MKDIR_ACL = 17
+TX_MKDIR_ATTR = 18
+TX_MKDIR_ACL_ATTR = 19
+TX_WRITE2 = 20
+TX_SETSAXATTR = 21
+TX_RENAME_EXCHANGE = 22
+TX_RENAME_WHITEOUT = 23
+TX_CLONE_RANGE = 24
+TX_CI = 1 << 63  # names were to be taken without regard to case
+
+LR_FOID_OBJ = (0, 48)  # of an object number in a record; above it the number of slots
+
+lr = Struct(
+    "lrc_txtype" / Int64un,
+    "lrc_reclen" / Int64un,
+    "lrc_txg" / Int64un,
+    "lrc_seq" / Int64un,
+)
+
+lr_object = Struct("lr_foid" / Int64un)
+"""Records of one object begin with its number, those of a name with the directory's."""
+
+lr_create = Struct(
+    "lr_doid" / Int64un,
+    "lr_foid" / Int64un,
+    "lr_mode" / Int64un,
+    "lr_uid" / Int64un,
+    "lr_gid" / Int64un,
+    "lr_gen" / Int64un,
+    "lr_crtime" / Array(2, Int64un),
+    "lr_rdev" / Int64un,
+)
+"""Then the name, and for a symbolic link where it points."""
+
+lr_link = Struct("lr_doid" / Int64un, "lr_link_obj" / Int64un)
+
+lr_rename = Struct("lr_sdoid" / Int64un, "lr_tdoid" / Int64un)
+"""Then both names."""
+
+lr_rename_whiteout = Struct(
+    "lr_sdoid" / Int64un,
+    "lr_tdoid" / Int64un,
+    "lr_whiteout" / Array(8, Int64un),
+)

@@ -1,0 +1,173 @@
+"""The reader that the registry knows: a pool as one file system with datasets as its subvolumes."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Iterator
+from typing import ClassVar
+
+from pybootcfg import limits, schema
+from pybootcfg.errors import GuestFileMissing, ImageError, UnsupportedFeature, printable
+from pybootcfg.filesystems.base import Filesystem, Node, Options, Structure
+from pybootcfg.filesystems.zfs import dsl, inspection
+from pybootcfg.filesystems.zfs.dsl import Dataset, Directory
+from pybootcfg.filesystems.zfs.label import Uberblock
+from pybootcfg.filesystems.zfs.pool import Pool
+from pybootcfg.filesystems.zfs.view import Locked, MountedDirectory, MountPoint
+from pybootcfg.filesystems.zfs.znode import FileSystem
+from pybootcfg.source import Source
+
+dsl_layout = schema.load("zfs_dsl")
+
+
+class Zfs(Filesystem):
+    """A ZFS pool."""
+
+    family: ClassVar[str] = "zfs"
+
+    def __init__(self, source: Source, options: Options) -> None:
+        super().__init__(source, options)
+        self.pool = Pool(source, options.others, self.warn)
+        self.members = self.pool.members
+        self._opened: dict[int, FileSystem] = {}
+
+    @property
+    def name(self) -> str:
+        """The name of the family; pools differ in version and features."""
+        return "zfs"
+
+    @property
+    def label(self) -> str:
+        """The pool's name."""
+        return self.pool.name
+
+    @property
+    def uuid(self) -> str:
+        """The pool's guid as blkid prints it, in decimal."""
+        return str(self.pool.guid)
+
+    @property
+    def grub_uuid(self) -> str:
+        """The pool's guid as GRUB's `search --fs-uuid` knows it, in hexadecimal."""
+        return f"{self.pool.guid:016x}"
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features in use that a reader must know, without their organisation."""
+        return tuple(name.partition(":")[2] for name, count in self.pool.features() if count)
+
+    @property
+    def active_uberblock(self) -> Uberblock:
+        """The uberblock that the pool was opened by: its label, slot and offset say where it lies."""
+        return self.pool.uberblock
+
+    # --- datasets --------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def bootfs_object(self) -> int:
+        """The object number of the dataset that the pool names for booting, 0 when it names none."""
+        return dsl.bootfs(self.pool)
+
+    @functools.cached_property
+    def bootfs(self) -> str:
+        """The name of the dataset that the pool names for booting, empty when it names none."""
+        if not self.bootfs_object:
+            return ""
+        return os.fsdecode(dsl.by_object(self.pool, self.bootfs_object).name)
+
+    @functools.cached_property
+    def root(self) -> Node:
+        """The root of the bootfs dataset, else of the pool's root dataset, with the others mounted in it."""
+        if self.bootfs_object:
+            dataset = dsl.by_object(self.pool, self.bootfs_object)
+        else:
+            dataset = dsl.root(self.pool).head()
+        return self._view(dataset)
+
+    def subvolume(self, name: str) -> Node:
+        """Return the root of a dataset or snapshot (`pool/path@snapshot`) without those mounted in it.
+
+        An object number in place of the name works too, as in `zfs-bootfs=rpool/57`.  Raises GuestFileMissing.
+        """
+        path = os.fsencode(name).strip(b"/")
+        try:
+            return self._root(dsl.named(self.pool, path))
+        except GuestFileMissing:
+            pool, _, number = path.partition(b"/")
+            if not number.isdigit() or pool != os.fsencode(self.pool.name) or len(number) > 18:
+                raise
+            return self._root(dsl.by_object(self.pool, int(number)))
+
+    def grub_path(self, path: bytes) -> tuple[Node, bytes]:
+        """Return a dataset's root and the path in it for GRUB's `/dataset@snapshot/path`.
+
+        The dataset is named from the pool down, and the `@` is there even without a snapshot; a path without
+        one is in the pool's root dataset.  Raises GuestFileMissing when there is no such dataset.
+        """
+        before, at, after = path.partition(b"@")
+        if not at:
+            return self._root(dsl.root(self.pool).head()), path
+        snapshot, _, rest = after.partition(b"/")
+        name = b"/".join([os.fsencode(self.pool.name), *(part for part in before.split(b"/") if part)])
+        return self._root(dsl.named(self.pool, name + b"@" + snapshot if snapshot else name)), b"/" + rest
+
+    def _root(self, dataset: Dataset) -> Node:
+        opened = self._opened.get(dataset.object)
+        if opened is None:
+            opened = FileSystem(dataset.open(), dataset.object)
+            self._opened[dataset.object] = opened
+        return opened.root
+
+    def _view(self, dataset: Dataset) -> Node:
+        """Return a dataset's root with the pool's other datasets where they would be mounted below it."""
+        base = dataset.directory.mountpoint or b"/"
+        top = MountPoint(b"/")
+        for directory in self._mountable(dataset):
+            place = directory.mountpoint
+            names = _below(base, place) if place is not None else None
+            if names:
+                point = top.at(names)
+                if point.open is None:
+                    point.open = functools.partial(self._mounted, directory)
+        if not top.below:
+            return self._root(dataset)
+        top.open = functools.partial(self._root, dataset)
+        return MountedDirectory(top, None)
+
+    def _mountable(self, dataset: Dataset) -> Iterator[Directory]:
+        """Yield the directories that are mounted automatically, those below `dataset` first."""
+        budget = limits.ZFS_DATASETS.budget(self.pool.name)
+        seen = {dataset.directory.object}
+        for start in (dataset.directory, dsl.root(self.pool)):
+            todo = [start]
+            while todo:
+                directory = todo.pop()
+                budget.spend()
+                if directory.object not in seen:
+                    seen.add(directory.object)
+                    if directory.canmount == dsl_layout.ZFS_CANMOUNT_ON:
+                        yield directory
+                try:
+                    todo.extend(reversed(list(directory.children())))
+                except ImageError as error:
+                    self.warn(f"{printable(directory.name)}: the datasets below cannot be listed: {error}")
+
+    def _mounted(self, directory: Directory) -> Node:
+        try:
+            return self._root(directory.head())
+        except UnsupportedFeature as error:
+            return Locked(printable(directory.name), error)
+
+    # --- inspect ---------------------------------------------------------------------------------
+
+    def structures(self) -> Iterator[Structure]:
+        """Yield labels, nvlists and uberblocks of the first device, and what of the pool is readable as it lies."""
+        return inspection.structures(self.pool)
+
+
+def _below(base: bytes, path: bytes) -> list[bytes] | None:
+    """Return the names from `base` down to `path`; None when it is not below."""
+    upper = [name for name in base.split(b"/") if name]
+    names = [name for name in path.split(b"/") if name]
+    return names[len(upper) :] if names[: len(upper)] == upper else None
