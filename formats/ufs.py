@@ -84,6 +84,7 @@ FS_NFS4ACLS = 0x100  # FreeBSD
 FS_DOWAPBL = 0x100  # NetBSD
 FS_METACKHASH = 0x200
 FS_TRIM = 0x400
+FS_NFS4ACLS_NETBSD = 0x800
 
 fs_flags = FlagsEnum(
     Int32un,
@@ -98,6 +99,7 @@ fs_flags = FlagsEnum(
     FS_NFS4ACLS=FS_NFS4ACLS,
     FS_METACKHASH=FS_METACKHASH,
     FS_TRIM=FS_TRIM,
+    FS_NFS4ACLS_NETBSD=FS_NFS4ACLS_NETBSD,
 )
 
 FSLARGEFILES = 0x01  # Solaris, in fs_old_flags
@@ -269,7 +271,7 @@ UFS_WAPBL_VERSION = 1
 
 CG_MAGIC = 0x090255
 
-cylinder_group = Struct(
+cg = Struct(
     "cg_firstfield" / Int32sn,
     "cg_magic" / Enum(Int32un, CG_MAGIC=CG_MAGIC),
     "cg_old_time" / Int32sn,

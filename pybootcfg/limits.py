@@ -60,6 +60,10 @@ CONFIG_SIZE = Limit("config-size", 16 * MIB, "one configuration file; the larges
 FILE_SIZE = Limit("file-size", 1 * GIB, "a kernel or ramdisk; Xen's own XC_DOM_DECOMPRESS_MAX")
 DIRECTORY_SIZE = Limit("directory-size", 4 * GIB, "bytes of one directory read by scanning")
 
+# --- schemas -------------------------------------------------------------------------------------
+ARRAY_ITEMS = Limit("array-items", 65536, "elements of an array whose count a schema takes from the disk")
+TRACED_FIELD = Limit("traced-field", 1 * MIB, "bytes of one field that inspect looks at")
+
 # --- volumes -------------------------------------------------------------------------------------
 GPT_ENTRY_SIZE = Limit("gpt-entry-size", 4096, "bytes of one GPT entry; all tools write 128")
 GPT_ENTRY_ARRAY = Limit("gpt-entry-array", 1 * MIB, "bytes of all GPT entries; all tools write 16 KiB")
@@ -97,8 +101,9 @@ ISO9660_BOOT_ENTRIES = Limit("iso9660-boot-entries", 1024, "entries of an El Tor
 ISO9660_PATH_TABLE = Limit("iso9660-path-table", 256, "path table records that inspect shows")
 
 # --- ufs -----------------------------------------------------------------------------------------
-UFS_FILE_BLOCKS = Limit("ufs-file-blocks", 1 << 26, "blocks of one file; 256 GiB of the smallest blocks")
-UFS_SUPERBLOCK_SEARCH = Limit("ufs-superblock-search", 2 * GIB, "bytes searched for a superblock's copy")
+UFS_DIRECTORY_SIZE = Limit("ufs-directory-size", 256 * MIB, "bytes of one directory: ten million names")
+UFS_FILE_BLOCKS = Limit("ufs-file-blocks", 1 << 24, "blocks of one file: 512 GiB of the usual 32 KiB")
+UFS_SUPERBLOCK_SEARCH = Limit("ufs-superblock-search", 256 * MIB, "bytes searched for a superblock's copy")
 
 # --- ext -----------------------------------------------------------------------------------------
 EXT_JOURNAL_BLOCKS = Limit("ext-journal-blocks", 1 << 20, "distinct blocks that one replay puts in place")

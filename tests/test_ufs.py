@@ -183,6 +183,8 @@ def test_traced_structures(tmp_path: Path, name: str, snapshot: SnapshotAssertio
         trace = structure.decoder.trace(filesystem.source, structure.offset)
         assert not trace.damaged()
         shown.append(f"{structure.name} at {structure.offset:#x}")
+        if structure.name.startswith("group[0].superblock"):
+            continue  # the same once more
         shown += [
             f"  {field.name}: {field.type} {plain(field.value)!r} {field.symbol or ''}".rstrip()
             for field in trace.children

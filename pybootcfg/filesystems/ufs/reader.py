@@ -39,7 +39,10 @@ FLAGS = (
     (ufs.FS_NFS4ACLS, "nfsv4acls"),
     (ufs.FS_METACKHASH, "check-hashes"),
     (ufs.FS_TRIM, "trim"),
+    (ufs.FS_NFS4ACLS_NETBSD, "nfsv4acls"),
 )
+
+KNOWN_FLAGS = sum(flag for flag, _ in FLAGS) | ufs.FS_UNCLEAN | ufs.FS_FLAGS_UPDATED
 
 DIRECTORY_CHUNK = 64 * limits.KIB  # bytes of a directory in memory at once
 CACHED_POINTER_BLOCKS = 8  # indirect blocks kept; one of 64 KiB holds 16384 pointers
@@ -160,7 +163,7 @@ class UfsNode(Node):
         """Yield the directory's bytes, piece by piece, and where each lies in the source."""
         if self.kind is not Kind.DIRECTORY:
             raise self._damage("it is not a directory")
-        limits.DIRECTORY_SIZE.check(self.size, f"directory inode {self.number}")
+        limits.UFS_DIRECTORY_SIZE.check(self.size, f"directory inode {self.number}")
         for run in self.runs():
             if not isinstance(run, Extent):
                 self.filesystem.warn(f"directory inode {self.number} has a hole")
@@ -305,8 +308,10 @@ class Ufs(Filesystem):
         names = []
         if self.layout is Layout.BSD44:
             names = [name for flag, name in FLAGS if superblock.flags & flag]
+            if unknown := superblock.flags & ~KNOWN_FLAGS:
+                names.append(f"unknown-{unknown:#x}")
             if self._is_wapbl():
-                names = ["wapbl" if name == "nfsv4acls" else name for name in names]
+                names[names.index("nfsv4acls")] = "wapbl"
         elif self.layout is Layout.SOLARIS:
             names.append("solaris")
             if superblock.solaris.fs_logbno:
@@ -328,7 +333,7 @@ class Ufs(Filesystem):
         return UfsNode(self, ufs.ROOTINO)
 
     def structures(self) -> Iterator[Structure]:
-        """Yield the superblock, the cylinder groups' heads and the root's inode."""
+        """Yield the superblock, the root's inode, and each cylinder group's head and superblock copy."""
         superblock, decoder = self.superblock, self.superblock.decoder
         yield Structure("superblock", decoder(ufs.superblock), superblock.offset)
         if self.layout is Layout.SOLARIS:
@@ -337,10 +342,13 @@ class Ufs(Filesystem):
             yield Structure("netbsd_superblock", decoder(ufs.netbsd_superblock), superblock.offset)
         yield Structure("inode[2]", self.dinode, self.inode_offset(ufs.ROOTINO))
         for group in range(superblock.fields.fs_ncg):
-            offset = (superblock.cgstart(group) + superblock.fields.fs_cblkno) * self.fsize
+            start = superblock.cgstart(group)
+            offset = (start + superblock.fields.fs_cblkno) * self.fsize
             if offset >= self.source.size:
                 return
-            yield Structure(f"cylinder_group[{group}]", decoder(ufs.cylinder_group), offset)
+            copy = (start + superblock.fields.fs_sblkno) * self.fsize
+            yield Structure(f"group[{group}].superblock", decoder(ufs.superblock), copy)
+            yield Structure(f"group[{group}].cg", decoder(ufs.cg), offset)
 
     def inode_offset(self, number: int) -> int:
         """Return where inode `number` lies, in bytes; ImageError when there is no such inode."""
