@@ -82,7 +82,7 @@ SYNTAX_DEPTH = Limit("syntax-depth", 2000, "entries on the parser's stack; real 
 
 # --- fat -----------------------------------------------------------------------------------------
 FAT_DIRECTORY_SIZE = Limit("fat-directory-size", 65536 * 32, "bytes; the specification allows 65536 entries")
-FAT_CHAIN_SEEKS = Limit("fat-chain-seeks", 65536, "pieces of the FAT read for one chain; 16 KiB each")
+FAT_CHAIN_WINDOWS = Limit("fat-chain-windows", 16384, "pieces of the FAT read for one chain; 4 GiB need 2048")
 EXFAT_DIRECTORY_SIZE = Limit("exfat-directory-size", 256 * MIB, "bytes; exFAT specification, section 7.1")
 EXFAT_UPCASE_TABLE_SIZE = Limit("exfat-upcase-table-size", 128 * KIB, "two bytes for each UTF-16 code unit")
 
@@ -96,7 +96,7 @@ ISO9660_SECTIONS = Limit("iso9660-sections", 4096, "sections of one file; 8 TiB 
 ISO9660_EXTENTS = Limit("iso9660-extents", 65_536, "pieces of one interleaved and compressed file")
 ISO9660_NAME = Limit("iso9660-name", 1024, "bytes of a Rock Ridge name; Linux takes 254")
 ISO9660_CONTINUATIONS = Limit("iso9660-continuations", 32, "CE entries of one record, as in Linux")
-ISO9660_CONTINUATION = Limit("iso9660-continuation", 64 * KIB, "bytes of one continuation area")
+ISO9660_CONTINUATION = Limit("iso9660-continuation", 64 * KIB, "bytes of all continuation areas of one record")
 ISO9660_BOOT_ENTRIES = Limit("iso9660-boot-entries", 1024, "entries of an El Torito catalogue; 64 fill a sector")
 ISO9660_PATH_TABLE = Limit("iso9660-path-table", 256, "path table records that inspect shows")
 

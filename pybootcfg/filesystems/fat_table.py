@@ -85,17 +85,17 @@ class FileAllocationTable:
         them is only a warning.  `owner` tells files apart, to find chains that share clusters.
         Raises ImageError for damage and for a chain that leads back into itself.
         """
-        seeks = limits.FAT_CHAIN_SEEKS.budget(f"chain of cluster {first}")
+        loaded = self._window.cache_info().misses
         start, count, done = first, 0, 0
         cluster, window_number = first, -1
         anchor, steps, power = 0, 0, 1  # Brent's cycle finding, over the places where the walk jumps
         self._check(first, None)
         while True:
             number = cluster // WINDOW
-            if number != window_number:
-                seeks.spend()
-                window_number = number
             last = self._stretch_end(cluster)
+            if number != window_number:
+                limits.FAT_CHAIN_WINDOWS.check(self._window.cache_info().misses - loaded)
+                window_number = number
             if start + count != cluster:
                 yield ClusterRun(start, count)
                 start, count = cluster, 0
