@@ -278,8 +278,8 @@ def test_xsa_497_name_of_many_entries() -> None:
     ("offset", "length", "part"),
     [
         (2048, 10, "at byte 2048 of its block"),
-        (0xFFFFFFFF, 0xFFFFFFFF, "of its block"),
-        (0, 0xFFFFFFFF, "of 4294967295 bytes"),
+        (0xFFFFFFFF, 10, "of its block"),
+        (0, 0xFFFFFFFF, "iso9660-continuation: 4294967295"),
         (0, 65536, "behind the end of the image"),
         (2000, 100, "over the end of its block"),
     ],

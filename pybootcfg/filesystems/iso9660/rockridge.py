@@ -87,7 +87,8 @@ class SystemUse:
         Raises ImageError for an entry that does not fit, and for a chain that comes back.
         """
         seen = set()
-        budget = limits.ISO9660_CONTINUATIONS.budget("CE")
+        areas = limits.ISO9660_CONTINUATIONS.budget("CE")
+        octets = limits.ISO9660_CONTINUATION.budget("CE")
         while True:
             following = None
             for entry in self._entries(area, at):
@@ -96,7 +97,8 @@ class SystemUse:
                 yield entry
             if following is None:
                 return
-            budget.spend()
+            areas.spend()
+            octets.spend(following.length_of_the_continuation_area.little)
             at = self._continuation(following, at)
             if at in seen:
                 raise self._damage("a chain of continuation areas comes back to itself", at)
@@ -125,7 +127,7 @@ class SystemUse:
         offset = ce.offset_to_start_of_continuation_area.little
         length = ce.length_of_the_continuation_area.little
         start: int = block * self.block_size + offset
-        if offset >= self.block_size or length > limits.ISO9660_CONTINUATION.value:
+        if offset >= self.block_size:
             raise self._damage(f"a continuation area of {length} bytes at byte {offset} of its block", at)
         if start + length > self.source.size:
             raise self._damage("a continuation area lies behind the end of the image", at)
