@@ -258,6 +258,25 @@ def test_all_superblocks_zeroed(image: Patch) -> None:
     assert open_filesystem(FileSource.open(image.write()), Options()) is None
 
 
+def test_a_stale_copy_does_not_hide_what_came_later(image: Patch) -> None:
+    image.data[8192:16384] = bytes(8192)
+    image.data[4086:4096] = b"SWAPSPACE2"
+    with pytest.raises(UnsupportedFeature, match="swap"):
+        open_image(image.write())
+
+
+def test_copy_of_a_file_system_in_a_file_is_not_taken(image: Patch) -> None:
+    # The content of a file is a superblock, but where it lies no group has its copy.
+    kernel = inode_of(image.image, KERNEL)
+    inner = image.block(kernel, 0)
+    inner += -inner % 4096
+    image.data[inner : inner + 1376] = image.data[8192 : 8192 + 1376]
+    image.set_field(48, 0)
+    image.put("i", image.copy + 48, 0)
+    with pytest.raises(ImageError, match="fs_bsize is 0"):
+        open_image(image.write())
+
+
 def test_newfs_did_not_finish(image: Patch) -> None:
     image.set_field(1372, 0x19960408)
     with pytest.raises(UnsupportedFeature, match="newfs did not finish"):

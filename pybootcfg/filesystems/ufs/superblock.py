@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from pybootcfg import limits, schema
+from pybootcfg.checksums import crc32c
 from pybootcfg.errors import ImageError, UnsupportedFeature
 from pybootcfg.schema import Decoder
 from pybootcfg.source import Source
@@ -188,8 +189,6 @@ def find(source: Source, warn: Callable[[str], None]) -> Superblock:
 
 def hash_without(data: bytes, hash_offset: int) -> int:
     """Return the check-hash of a structure: CRC-32C, not inverted, the hash itself taken as zero."""
-    from pybootcfg.checksums import crc32c  # only FreeBSD's newer file systems need its tables
-
     return crc32c(data[:hash_offset] + bytes(4) + data[hash_offset + 4 :])
 
 
