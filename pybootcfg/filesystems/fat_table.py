@@ -89,7 +89,7 @@ class FileAllocationTable:
         start, count, done = first, 0, 0
         cluster, window_number = first, -1
         anchor, steps, power = 0, 0, 1  # Brent's cycle finding, over the places where the walk jumps
-        self._check(first, None)
+        self._check(first)
         while True:
             number = cluster // WINDOW
             last = self._stretch_end(cluster)
@@ -155,11 +155,11 @@ class FileAllocationTable:
             return "a cluster marked bad"
         return f"cluster {value}, which does not exist,"
 
-    def _check(self, cluster: int, previous: int | None) -> None:
-        if not _FIRST_CLUSTER <= cluster < self.end:
+    def _check(self, first: int) -> None:
+        if not _FIRST_CLUSTER <= first < self.end:
             raise ImageError(
-                f"cluster {cluster} does not exist; the last one is {self.end - 1}",
-                structure="directory entry" if previous is None else f"FAT entry of cluster {previous}",
+                f"cluster {first} does not exist; the last one is {self.end - 1}",
+                structure="directory entry",
                 source=self.source.name,
             )
 
