@@ -96,7 +96,7 @@ def _describe(field: Field) -> list[str | tuple[str, str]]:
     pieces: list[str | tuple[str, str]] = []
     if isinstance(field.value, bytes):
         stripped = field.value.rstrip(b"\0")
-        pieces.append((printable(stripped) if stripped else "zeros", "value"))
+        pieces.append((printable(field.symbol or stripped) if stripped else "zeros", "value"))
     elif field.symbol is not None:
         pieces += [(field.symbol or "none", "value"), f" ({field.value:#x})"]
     elif field.value is not None:

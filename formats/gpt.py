@@ -103,6 +103,14 @@ class Guid(Bytes):  # type: ignore[misc]  # Construct has no types
         return f"{text} ({PARTITION_TYPES[text]})" if text in PARTITION_TYPES else text
 
 
+class Utf16(Bytes):  # type: ignore[misc]  # Construct has no types
+    """Text in UTF-16LE that ends at the first zero."""
+
+    def symbol(self, value: bytes) -> str:
+        """Return the text; what is no UTF-16 is replaced."""
+        return value.decode("utf-16-le", "replace").partition("\0")[0]
+
+
 header = Struct(
     "signature" / Const(SIGNATURE),
     "revision" / Enum(Int32ul, **{"1.0": REVISION}),
@@ -132,5 +140,5 @@ partition_entry = Struct(
         no_block_io_protocol=NO_BLOCK_IO_PROTOCOL,
         legacy_bios_bootable=LEGACY_BIOS_BOOTABLE,
     ),
-    "partition_name" / Bytes(72),  # UTF-16LE, ends at the first zero
+    "partition_name" / Utf16(72),
 )

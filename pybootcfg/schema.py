@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import keyword
 import struct
 import sys
 from collections import namedtuple
@@ -81,12 +82,14 @@ def lower(schema: Construct, name: str) -> Plan:
         return Plan("wide", schema.length, order=order, signed=bool(schema.signed))
     if isinstance(schema, c.Bytes) and isinstance(schema.length, int):
         return Plan("bytes", schema.length)
-    if kind is c.Const:
+    if kind is c.Const and isinstance(schema.value, (int, bytes)):
         return lower(schema.subcon, name)._replace(expected=schema.value)
     if kind is c.Padded and isinstance(schema.subcon, c.Pass.__class__) and isinstance(schema.length, int):
         return Plan("padding", schema.length)
     if kind is c.Array and isinstance(schema.count, int):
         part = lower(schema.subcon, name)
+        if part.kind == "padding":
+            return Plan("padding", part.size * schema.count)
         return Plan("array", part.size * schema.count, parts=(part,), repeat=schema.count)
     if kind is c.Struct:
         parts = tuple(lower(part, part.name or name) for part in schema.subcons)
@@ -116,6 +119,8 @@ class _Unpacker:
         self.checks: list[tuple[int, Plan, int]] = []  # (index of the value, plan, byte offset)
         codes, _, build = self._compile(plan, 0, 0)
         self.struct = struct.Struct(self.order + codes)
+        #: the code of a bare integer, of which an array is unpacked in one go
+        self.integer = codes if plan.kind == "integer" and plan.expected is None else ""
         #: turns all unpacked values into the value; for flat records straight into the named tuple
         self.whole = self._whole(build)
 
@@ -132,7 +137,9 @@ class _Unpacker:
             value = build((value,), 0) if build else value
         if value != plan.expected:
             raise ImageError(
-                f"{plan.expected!r} expected, but {value!r} found", offset=offset, structure=structure
+                f"{constant(plan.expected)} expected, but {constant(value)} found",
+                offset=offset,
+                structure=structure,
             )
 
     def _compile(self, plan: Plan, index: int, offset: int) -> tuple[str, int, _Build | None]:
@@ -159,7 +166,15 @@ class _Unpacker:
 
     def _compile_array(self, plan: Plan, index: int, offset: int) -> tuple[str, int, _Build | None]:
         part, count = plan.parts[0], plan.repeat
+        first = len(self.checks)
         codes, width, build = self._compile(part, index, offset)
+        own = self.checks[first:]
+        del self.checks[first:]
+        self.checks += [
+            (at + i * width, constant_plan, where + i * part.size)
+            for i in range(count)
+            for at, constant_plan, where in own
+        ]
         if build is None and part.kind == "integer":
             return f"{count}{codes}", count, lambda values, at: values[at : at + count]
         one = build or _same
@@ -177,17 +192,40 @@ class _Unpacker:
             part_codes, part_width, build = self._compile(part, index + width, offset)
             codes += part_codes
             offset += part.size
-            if part_width and not part_name:  # an unnamed constant, such as reserved zeros
-                plain = False
-            elif part.kind != "padding":
+            if part.kind != "padding" and part_name:
                 names.append(part_name)
                 plain = plain and build is None and part_width == 1
                 builders.append((width, build or _same))
+            elif part_width:  # an unnamed constant, such as reserved zeros
+                plain = False
             width += part_width
-        record: Any = namedtuple(plan.name, names, module=__name__)  # type: ignore[misc]  # noqa: PYI024
+        record = _record_type(plan.name, names)
         if plain:
             return codes, width, _FlatRecord(record, width)
         return codes, width, lambda values, at: record(*[build(values, at + i) for i, build in builders])
+
+
+def _record_type(name: str, fields: list[str]) -> Any:
+    """Return a named tuple whose fields may have any names, such as `class` or `_reserved`."""
+    if len(set(fields)) < len(fields):
+        raise ValueError(f"{name} has two fields of the same name")
+    if not name.isidentifier() or keyword.iskeyword(name):
+        name = "record"
+    record: Any = namedtuple(name, fields, rename=True, module=__name__)  # type: ignore[misc]  # noqa: PYI024
+    renamed: tuple[str, ...] = record._fields
+    for given, valid in zip(fields, renamed, strict=True):
+        if given != valid:
+            setattr(record, given, getattr(record, valid))
+    return record
+
+
+def constant(value: Any) -> str:
+    """Return a constant field's value as error messages show it.
+
+    >>> constant(0xAA55), constant(b"EFI PART")
+    ('0xaa55', "b'EFI PART'")
+    """
+    return f"{value:#x}" if isinstance(value, int) else repr(value)
 
 
 class _FlatRecord:
@@ -273,7 +311,11 @@ class Decoder:
 
     def read(self, source: Source, offset: int) -> Any:
         """Read and decode the structure (of fixed size) at `offset` of a source."""
-        return self.decode(source.read(offset, self.size, self.name), at=offset)
+        try:
+            return self.decode(source.read(offset, self.size, self.name), at=offset)
+        except ImageError as error:
+            error.source = error.source or source.name
+            raise
 
     def array(
         self, data: bytes | memoryview, count: int, offset: int = 0, *, at: int = 0, stride: int = 0
@@ -289,9 +331,8 @@ class Decoder:
         if offset < 0 or len(data) - offset < step * (count - 1) + size:
             whole = max(0, len(data) - offset - size + step) // step  # structures that are all there
             raise self._truncated(len(data), offset + whole * step, at)
-        code = unpacker.struct.format
-        if step == size and not unpacker.checks and len(code) == 2 and code[1] != "s":
-            return struct.unpack_from(f"{code[0]}{count}{code[1]}", data, offset)
+        if step == size and unpacker.integer:
+            return struct.unpack_from(f"{unpacker.order}{count}{unpacker.integer}", data, offset)
         return tuple(self.decode(data, offset + i * step, at=at) for i in range(count))
 
     def trace(self, source: Source, offset: int) -> Field:
@@ -304,16 +345,26 @@ class Decoder:
 
         return trace(self.name, self.schema, source, offset, self.order)
 
+    @functools.cached_property
+    def _resolved(self) -> Construct:
+        from pybootcfg.variable import resolve
+
+        return resolve(self.schema, self.order)
+
     def _parse(self, data: bytes | memoryview, offset: int = 0, *, at: int = 0) -> Any:
         import construct
 
+        from pybootcfg.variable import NONSENSE, plain
+
+        if offset < 0:
+            raise self._truncated(len(data), offset, at)
         try:
-            return self.schema.parse(bytes(data[offset:]))
+            return plain(self._resolved.parse(bytes(data[offset:])))
         except construct.StreamError:
             raise self._truncated(len(data), offset, at) from None
-        except construct.ConstructError as error:
-            message = str(error).strip().splitlines()[-1]
-            raise ImageError(message, offset=at + offset, structure=self.name) from None
+        except (construct.ConstructError, *NONSENSE) as error:
+            message = str(error).strip().splitlines()[-1:] or [type(error).__name__]
+            raise ImageError(message[0], offset=at + offset, structure=self.name) from None
 
     def _truncated(self, available: int, offset: int, at: int) -> ImageError:
         size = f"{self._unpacker.struct.size} bytes" if self._unpacker else "more"

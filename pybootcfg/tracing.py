@@ -13,8 +13,11 @@ from typing import Any
 
 import construct as c
 
+from pybootcfg import limits
 from pybootcfg.errors import BootcfgError
+from pybootcfg.schema import constant
 from pybootcfg.source import Source
+from pybootcfg.variable import NONSENSE, plain, resolve
 
 
 @dataclass(slots=True)
@@ -53,7 +56,7 @@ class _Stream(io.RawIOBase):
     def read(self, size: int | None = -1) -> bytes:
         left = max(0, self.source.size - self.position)
         count = left if size is None or size < 0 else min(size, left)
-        data = self.source.read(self.position, min(count, 1 << 20))
+        data = self.source.read(self.position, limits.TRACED_FIELD.check(count)) if count else b""
         self.position += len(data)
         return data
 
@@ -76,8 +79,8 @@ class _Damage(Exception):
 def trace(name: str, schema: c.Construct, source: Source, offset: int, order: str) -> Field:
     """Return the tree of fields of `schema` at `offset`; `order` is that of native-order fields."""
     tracer = _Tracer(source, order)
-    context = c.Container()
-    context._ = c.Container()
+    context = c.Container(_parsing=True, _building=False, _sizing=False)
+    context["_params"] = context
     root = Field(name, _type_name(schema), offset)
     with contextlib.suppress(_Damage):
         tracer.walk(schema, root, context)
@@ -100,26 +103,28 @@ class _Tracer:
         if kind is c.Array:
             return self._array(schema, node, context)
         if kind is c.IfThenElse:
-            chosen = schema.thensubcon if _evaluate(schema.condfunc, context) else schema.elsesubcon
-            return self.walk(chosen, node, context)
+            condition = self._evaluate(schema.condfunc, node, context)
+            return self.walk(schema.thensubcon if condition else schema.elsesubcon, node, context)
         if kind is c.Switch:
-            chosen = schema.cases.get(_evaluate(schema.keyfunc, context), schema.default)
+            chosen = schema.cases.get(self._evaluate(schema.keyfunc, node, context), schema.default)
             return self.walk(chosen, node, context)
+        if isinstance(schema, (c.Hex, c.HexDump)):
+            return self.walk(schema.subcon, node, context)
         if isinstance(schema, (c.Enum, c.FlagsEnum)):
             value = self.walk(schema.subcon, node, context)
             node.symbol = _symbol(schema, value)
-            return schema._decode(value, context, "")
+            return schema._decode(value, context, "") if isinstance(value, int) else value
         if kind is c.Const:
             value = self.walk(schema.subcon, node, context)
             node.valid = value == schema.value
             if not node.valid:
-                node.error = f"{schema.value!r} expected"
+                node.error = f"{constant(schema.value)} expected"
             return value
         return self._leaf(schema, node, context)
 
     def _struct(self, schema: Any, node: Field, context: Any) -> Any:
-        inner = c.Container()
-        inner._ = context
+        inner = c.Container(_=context, _io=self.stream, **_inherited(context))
+        inner["_root"] = context.get("_root", inner)
         for part in schema.subcons:
             child = Field(part.name or "", _type_name(part), node.offset + node.size)
             if isinstance(part, c.Padded) and not part.name:
@@ -135,9 +140,15 @@ class _Tracer:
         return inner
 
     def _array(self, schema: Any, node: Field, context: Any) -> Any:
-        count = _evaluate(schema.count, context)
+        count = self._evaluate(schema.count, node, context)
+        if callable(schema.count) and not 0 <= count <= limits.ARRAY_ITEMS.value:
+            node.error = (
+                f"{count} elements, but the limit {limits.ARRAY_ITEMS.name} is {limits.ARRAY_ITEMS.value}"
+            )
+            raise _Damage
         values = []
         for index in range(count):
+            context["_index"] = index
             child = Field(f"[{index}]", _type_name(schema.subcon), node.offset + node.size)
             node.children.append(child)
             try:
@@ -147,29 +158,46 @@ class _Tracer:
         return values
 
     def _leaf(self, schema: Any, node: Field, context: Any) -> Any:
-        if isinstance(schema, c.FormatField) and schema.fmtstr[0] == "=":
-            schema = c.FormatField(self.order, schema.fmtstr[1])
         self.stream.position = node.offset
         try:
-            value = schema._parsereport(self.stream, context, node.name)
-        except (c.ConstructError, BootcfgError) as error:
+            value = resolve(schema, self.order)._parsereport(self.stream, context, node.name)
+            node.size = max(0, self.stream.position - node.offset)
+            node.raw = self.source.read(node.offset, limits.TRACED_FIELD.check(node.size))
+        except (c.ConstructError, BootcfgError, *NONSENSE) as error:
+            node.size = 0
             left = max(0, self.source.size - node.offset)
-            truncated = isinstance(error, c.StreamError)
-            node.error = f"only {left} bytes left" if truncated else str(error).strip().splitlines()[-1]
+            refused = isinstance(error.__context__, BootcfgError)  # by the source, which Construct hides
+            truncated = isinstance(error, c.StreamError) and not refused
+            node.error = (
+                f"only {left} bytes left" if truncated else _reason(error.__context__ if refused else error)
+            )
             raise _Damage from None
-        node.size = self.stream.position - node.offset
-        node.raw = self.source.read(node.offset, node.size)
-        node.value = value
+        node.value = plain(value)
         if isinstance(schema, c.Bytes) and hasattr(schema, "symbol"):  # such as a GUID
             node.symbol = schema.symbol(value)
         return value
 
+    def _evaluate(self, expression: Any, node: Field, context: Any) -> Any:
+        """Return the value of an expression of the schema; one that fails is damage at `node`."""
+        try:
+            return expression(context) if callable(expression) else expression
+        except (c.ConstructError, *NONSENSE) as error:
+            node.error = _reason(error)
+            raise _Damage from None
 
-def _evaluate(expression: Any, context: Any) -> Any:
-    return expression(context) if callable(expression) else expression
+
+def _reason(error: BaseException | None) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else type(error).__name__
 
 
-def _symbol(schema: Any, value: int) -> str | None:
+def _inherited(context: Any) -> dict[str, Any]:
+    """Return what Construct hands down from the context of a record to those inside it."""
+    keys = ("_params", "_parsing", "_building", "_sizing", "_index")
+    return {key: context.get(key) for key in keys}
+
+
+def _symbol(schema: Any, value: Any) -> str | None:
     if isinstance(schema, c.Enum):
         name = schema.decmapping.get(value)
         return None if name is None else str(name)
@@ -186,14 +214,14 @@ def _symbol(schema: Any, value: int) -> str | None:
 def _type_name(schema: Any) -> str:
     while isinstance(schema, c.Renamed):
         schema = schema.subcon
-    if isinstance(schema, (c.Enum, c.FlagsEnum, c.Const, c.Hex)):
+    if isinstance(schema, (c.Enum, c.FlagsEnum, c.Const, c.Hex, c.HexDump)):
         return _type_name(schema.subcon)
     if isinstance(schema, c.FormatField):
         sign = "i" if schema.fmtstr[1].islower() else "u"
         order = {"<": "le", ">": "be", "=": ""}[schema.fmtstr[0]] if schema.length > 1 else ""
         return f"{sign}{schema.length * 8}{order}"
     if isinstance(schema, c.BytesInteger):
-        return f"u{schema.length * 8}{'le' if schema.swapped else 'be'}"
+        return f"{'i' if schema.signed else 'u'}{schema.length * 8}{'le' if schema.swapped else 'be'}"
     if isinstance(schema, c.Array):
         return f"{_type_name(schema.subcon)}[]"
     return type(schema).__name__.lower()
