@@ -99,7 +99,8 @@ def _embedded(raw: Any, words: tuple[int, ...]) -> BlockPointer:
     prop = raw.blk_prop
     kind = bits(prop, layout.BPE_ETYPE)
     if kind != layout.BP_EMBEDDED_TYPE_DATA:
-        name = "redacted data" if kind == layout.BP_EMBEDDED_TYPE_REDACTED else f"embedded data of type {kind}"
+        redacted = kind == layout.BP_EMBEDDED_TYPE_REDACTED
+        name = "redacted data" if redacted else f"embedded data of type {kind}"
         raise UnsupportedFeature(f"ZFS {name}", f"the block pointer holds {name}, which cannot be read")
     payload = b"".join(words[i].to_bytes(8, "little") for i in layout.BPE_PAYLOAD_WORDS)
     psize = bits(prop, layout.BPE_PSIZE) + 1

@@ -136,10 +136,10 @@ class BlockReader:
 
     def _damaged(self, pointer: BlockPointer) -> ImageError:
         places = ", ".join(f"{self.top(dva.vdev).name} at {dva.offset:#x}" for dva in pointer.dvas)
-        missing = any(not self.top(dva.vdev).present for dva in pointer.dvas)
+        missing = not all(self.top(dva.vdev).complete for dva in pointer.dvas)
         return ImageError(
             f"no copy of a block is right ({places})",
             structure="block pointer",
             source=self.name,
-            hint="a device of the pool is missing" if missing else "",
+            hint="devices of the pool are missing; name them too" if missing else "",
         )

@@ -137,7 +137,9 @@ def _zstd(data: bytes, size: int) -> bytes:
 
 
 def _missing(package: str) -> UnsupportedFeature:
-    return UnsupportedFeature(f"ZFS compression by {package}", f"these blocks need the Python package {package}")
+    return UnsupportedFeature(
+        f"ZFS compression by {package}", f"these blocks need the Python package {package}"
+    )
 
 
 _FUNCTIONS: dict[int, tuple[str, Callable[[bytes, int], bytes]]] = {

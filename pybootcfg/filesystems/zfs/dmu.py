@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from pybootcfg import limits, schema
+from pybootcfg import schema
 from pybootcfg.errors import ImageError
 from pybootcfg.filesystems.zfs.blkptr import SIZE, BlockPointer, decode, ordered
 from pybootcfg.filesystems.zfs.block import BlockReader
@@ -100,7 +100,8 @@ class Dnode:
         return self._whole(self.blocks.read(span.pointer))[: span.length]
 
     def _whole(self, data: bytes) -> bytes:
-        return data if len(data) == self.block_size else data[: self.block_size].ljust(self.block_size, b"\0")
+        size = self.block_size
+        return data if len(data) == size else data[:size].ljust(size, b"\0")
 
     def _find(self, number: int) -> BlockPointer | None:
         """Return the pointer to block `number`, None for a hole."""
@@ -120,7 +121,9 @@ class Dnode:
 
     def _indirect(self, pointer: BlockPointer) -> bytes:
         if pointer.lsize != self._indirect_size:
-            raise self.damaged(f"an indirect block has {pointer.lsize} bytes instead of {self._indirect_size}")
+            raise self.damaged(
+                f"an indirect block has {pointer.lsize} bytes instead of {self._indirect_size}"
+            )
         return self.blocks.cached(pointer)
 
     def _checked(self, pointer: BlockPointer, level: int) -> BlockPointer:
@@ -191,7 +194,7 @@ class ObjectSet:
         """Return object `number`; raises ImageError when there is none, or it is of no type in `types`."""
         name = f"{self.name}: object {number}"
         block, index = divmod(number << layout.DNODE_SHIFT, self.meta.block_size)
-        if not 0 < number or block > self.meta.last_block:
+        if number <= 0 or block > self.meta.last_block:
             raise ImageError("there is no such object", structure=name, source=self.blocks.name)
         data, big = self.meta.block(block)
         if data[index] == layout.DMU_OT_NONE:
@@ -200,5 +203,3 @@ class ObjectSet:
         if types and dnode.type not in types:
             raise dnode.damaged(f"it is of type {dnode.type} where {types[0]} must be")
         return dnode
-
-

@@ -6,7 +6,6 @@ sections 2 and 3, and for the tweak "Edon-R'" (2009): the block is added to the 
 
 from __future__ import annotations
 
-
 from pybootcfg import schema
 
 MASK = (1 << 64) - 1

@@ -17,7 +17,8 @@ def structures(pool: Pool) -> Iterator[Structure]:
     """Yield labels with their nvlists, then the uberblock rings, that of the uberblock in use first."""
     device = pool.devices[0]
     for found in device.labels:
-        yield from _label(device.source.read(found.offset + layout.VDEV_PHYS_OFFSET, layout.VDEV_PHYS_SIZE), found)
+        start = found.offset + layout.VDEV_PHYS_OFFSET
+        yield from _label(device.source.read(start, layout.VDEV_PHYS_SIZE), found)
     ashift = nvlist.number(nvlist.child(device.config, "vdev_tree"), "ashift")
     shift = min(max(ashift, layout.UBERBLOCK_SHIFT), layout.MAX_UBERBLOCK_SHIFT)
     decoder = ordered(layout.uberblock, big=pool.uberblock.big)

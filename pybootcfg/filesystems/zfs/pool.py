@@ -33,7 +33,10 @@ class Pool:
     """A pool whose first device is `source`; `others` are looked through for its other devices."""
 
     def __init__(self, source: Source, others: Sequence[Source], warn: Callable[[str], None]) -> None:
-        """Raises ImageError when there is no pool or it is damaged, UnsupportedFeature for what it uses."""
+        """Open the pool.
+
+        Raises ImageError when there is none or it is damaged, UnsupportedFeature for what it uses.
+        """
         self.warn = warn
         first = label.read_device(source)
         if first is None:
@@ -95,8 +98,7 @@ class Pool:
         return [block for block in ordered_blocks if block.txg >= ordered_blocks[0].txg - REWIND]
 
     def _open(self) -> tuple[Uberblock, ObjectSet]:
-        """Return the newest uberblock and the Meta Object Set below it; older ones stand in with a warning."""
-        self._stale: set[int] = set()
+        """Return the newest uberblock whose Meta Object Set can be read, and that; warn of older ones."""
         failure: ImageError | None = None
         candidates = self._newest()
         newest = candidates[0]
@@ -161,7 +163,7 @@ class Pool:
         for device in self.devices:
             if nvlist.number(device.config, "guid") == guid:
                 self._used.add(guid)
-                return Leaf(f"{device.source.name} ({path})", device.source, stale=self._is_stale(device))
+                return Leaf(device.source.name, device.source, stale=self._is_stale(device))
         self._lost.append(path)
         return Missing(path)
 
@@ -217,7 +219,7 @@ class Pool:
             if tops:
                 self._assemble({nvlist.number(top, "id"): top for top in tops})
         except (ImageError, LimitExceeded) as error:
-            self.warn(f"{self.name}: the configuration in the pool cannot be read, only the labels are: {error}")
+            self.warn(f"{self.name}: its own configuration cannot be read, only the labels are used: {error}")
         salt = directory.find(layout.DMU_POOL_CHECKSUM_SALT)
         if salt is not None and len(salt.data) == 32:
             self.blocks.salt = salt.data
@@ -239,7 +241,8 @@ class Pool:
             if nvlist.number(device.config, "guid") not in self._used:
                 self.warn(f"{name}: the device is no longer part of the pool {self.name}")
             elif self._is_stale(device):
-                self.warn(f"{name}: the device is stale, it missed transaction groups up to {self.uberblock.txg}")
+                missed = self.uberblock.txg
+                self.warn(f"{name}: the device is stale, it missed transaction groups up to {missed}")
 
     def _check_features(self) -> None:
         version = self.uberblock.version

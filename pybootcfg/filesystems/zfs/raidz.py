@@ -62,6 +62,11 @@ class Raidz(Vdev):
         self.expansion = expansion
         self.suspects: tuple[int, ...] = ()  # children that were wrong before
 
+    @property
+    def complete(self) -> bool:
+        """Whether all members are there."""
+        return all(child.complete for child in self.children)
+
     def width(self, birth: int) -> int:
         """Return the width of blocks that were written in txg `birth`."""
         width = len(self.children) - len(self.widths) - (self.expansion is not None)
@@ -81,7 +86,7 @@ class Raidz(Vdev):
         else:
             stripes = [self._stripe(offset, sectors)]
         read = [[self._column(column, birth) for column in stripe.columns] for stripe in stripes]
-        yield from self._attempts(stripes, read, sectors, size)
+        yield from self._attempts(stripes, read, size)
 
     def _column(self, column: Column, birth: int) -> bytes | None:
         """Return what a child has, None when it has nothing."""
@@ -133,9 +138,7 @@ class Raidz(Vdev):
             stripes.append(Stripe(self._switched(line, offset)))
         return stripes
 
-    def _attempts(
-        self, stripes: list[Stripe], read: list[list[bytes | None]], sectors: int, size: int
-    ) -> Iterator[Copy]:
+    def _attempts(self, stripes: list[Stripe], read: list[list[bytes | None]], size: int) -> Iterator[Copy]:
         """Yield the data with more and more children taken for wrong, the suspects first."""
         involved = sorted({column.child for stripe in stripes for column in stripe.columns if column.size})
         missing = {
@@ -152,7 +155,7 @@ class Raidz(Vdev):
                 tried += 1
                 if tried > limits.ZFS_RECONSTRUCTIONS.value:
                     return
-                data = self._assemble(stripes, read, missing.union(wrong), sectors)
+                data = self._assemble(stripes, read, missing.union(wrong))
                 if data is not None:
                     before = self.suspects
                     self.suspects = (*wrong, *(child for child in before if child not in wrong))
@@ -160,7 +163,7 @@ class Raidz(Vdev):
                     self.suspects = before
 
     def _assemble(
-        self, stripes: list[Stripe], read: list[list[bytes | None]], wrong: set[int], sectors: int
+        self, stripes: list[Stripe], read: list[list[bytes | None]], wrong: set[int]
     ) -> bytes | None:
         """Return the block's sectors with the columns of `wrong` children made from parity."""
         rows: list[list[bytes]] = []

@@ -86,9 +86,9 @@ class Zfs(Filesystem):
         return self._view(dataset)
 
     def subvolume(self, name: str) -> Node:
-        """Return the root of a dataset or snapshot (`pool/path@snapshot`) without those mounted in it.
+        """Return the root of a dataset or snapshot (`pool/path@snapshot`), nothing mounted in it.
 
-        An object number in place of the name works too, as in `zfs-bootfs=rpool/57`.  Raises GuestFileMissing.
+        An object number works too, as in `zfs-bootfs=rpool/57`.  Raises GuestFileMissing.
         """
         path = os.fsencode(name).strip(b"/")
         try:
@@ -102,8 +102,8 @@ class Zfs(Filesystem):
     def grub_path(self, path: bytes) -> tuple[Node, bytes]:
         """Return a dataset's root and the path in it for GRUB's `/dataset@snapshot/path`.
 
-        The dataset is named from the pool down, and the `@` is there even without a snapshot; a path without
-        one is in the pool's root dataset.  Raises GuestFileMissing when there is no such dataset.
+        The dataset is named from the pool down, and the `@` is there even without a snapshot; a path
+        without one is in the pool's root dataset.  Raises GuestFileMissing when there is no such dataset.
         """
         before, at, after = path.partition(b"@")
         if not at:
@@ -162,7 +162,7 @@ class Zfs(Filesystem):
     # --- inspect ---------------------------------------------------------------------------------
 
     def structures(self) -> Iterator[Structure]:
-        """Yield labels, nvlists and uberblocks of the first device, and what of the pool is readable as it lies."""
+        """Yield labels, nvlists and uberblocks of the first device."""
         return inspection.structures(self.pool)
 
 

@@ -38,8 +38,8 @@ class Vdev(ABC):
         """Yield the copies of `size` bytes at `offset` that were written in txg `birth`."""
 
     @property
-    def present(self) -> bool:
-        """Whether any member is there."""
+    def complete(self) -> bool:
+        """Whether all members are there."""
         return True
 
 
@@ -51,7 +51,7 @@ class Leaf(Vdev):
         self.source = source
         self.stale = stale
 
-    def copies(self, offset: int, size: int, birth: int) -> Iterator[Copy]:
+    def copies(self, offset: int, size: int, birth: int) -> Iterator[Copy]:  # noqa: ARG002
         """Yield the one copy, none when the device ends before it."""
         at = offset + layout.VDEV_LABEL_START_SIZE
         if at >= 0 and at + size <= self.source.size:
@@ -64,13 +64,13 @@ class Missing(Vdev):
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def copies(self, offset: int, size: int, birth: int) -> Iterator[Copy]:
+    def copies(self, offset: int, size: int, birth: int) -> Iterator[Copy]:  # noqa: ARG002
         """Yield nothing."""
         return iter(())
 
     @property
-    def present(self) -> bool:
-        """Whether any member is there."""
+    def complete(self) -> bool:
+        """Whether all members are there."""
         return False
 
 
@@ -90,9 +90,9 @@ class Mirror(Vdev):
                 blamed += (child.name,)
 
     @property
-    def present(self) -> bool:
-        """Whether any member is there."""
-        return any(child.present for child in self.children)
+    def complete(self) -> bool:
+        """Whether all members are there."""
+        return all(child.complete for child in self.children)
 
 
 class Segment(NamedTuple):

@@ -133,7 +133,7 @@ class Locked(Node):
         """Raise what makes the dataset unreadable."""
         raise self.reason
 
-    def lookup(self, name: bytes) -> Node | None:
+    def lookup(self, name: bytes) -> Node | None:  # noqa: ARG002
         """Raise what makes the dataset unreadable."""
         raise self.reason
 

@@ -145,12 +145,12 @@ class Zap:
         yield from Leaf(self, block).chain(wanted)
 
     def _hash(self, name: bytes) -> int:
-        value: int = self.header.zap_salt
+        value = int(self.header.zap_salt)
         table = _crc64()
         for byte in self._normal(name, fold=True) if self.normflags else name:
             value = value >> 8 ^ table[(value ^ byte) & 0xFF]
         wide = self.header.zap_flags & layout.ZAP_FLAG_HASH64
-        kept = layout.ZAP_HASHBITS_64 if wide else layout.ZAP_HASHBITS
+        kept: int = layout.ZAP_HASHBITS_64 if wide else layout.ZAP_HASHBITS
         return value >> 64 - kept << 64 - kept
 
     def _table(self) -> tuple[int, int]:
