@@ -28,6 +28,7 @@ class Blocks:
         self.superblock = superblock
         self.size = superblock.block_size
         self.warn = warn
+        self.unindexed: set[int] = set()  # inode numbers of directories whose index is damaged
         self._kept: OrderedDict[int, bytes] = OrderedDict()
         self._room = max(8, CACHE_SIZE // self.size)
 

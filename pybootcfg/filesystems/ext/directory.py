@@ -22,6 +22,7 @@ layout = schema.load("ext")
 HEADER_SIZE: int = layout.directory_entry.size
 INTERIOR_COUNT_OFFSET = 8  # bytes from an index block's start to its count, and
 ROOT_COUNT_OFFSET = 32  # the same in block 0
+SMALL = 1 << 22  # bytes; a directory up to this size is scanned before a miss is believed
 
 
 class Entry(NamedTuple):
@@ -73,18 +74,29 @@ class Directory:
             except NotIndexed:
                 pass
             except ImageError as error:
+                self.blocks.unindexed.add(self.inode.number)
                 self.blocks.warn(f"the index of {self.inode.name} is damaged, so that it is scanned: {error}")
             else:
-                # Linux may fold what is not ASCII by an older Unicode, and so have it elsewhere.
-                if found is not None or fold is None or key.isascii():
+                if found is not None or self._believes_miss(fold is None or key.isascii()):
                     return found
         if fold is not None:
             return next((number for found, number in self.entries() if fold(found) == key), None)
         return next((number for found, number in self._on_disk(name) if found == name), None)
 
+    def _believes_miss(self, has_sure_hash: bool) -> bool:
+        """Whether a name that the index does not lead to is not there.
+
+        Linux may fold what is not ASCII by an older Unicode, and so have it elsewhere.  GRUB never uses the
+        index, so that it would find what a damaged one hides; without checksums that is not to be seen.
+        """
+        if not has_sure_hash:
+            return False
+        return self.blocks.superblock.metadata_csum or self.inode.size > SMALL
+
     @property
     def _index(self) -> Index:
-        if self.is_fresh or self.inode.has(layout.INLINE_DATA_FL):
+        distrusted = self.inode.number in self.blocks.unindexed
+        if distrusted or self.is_fresh or self.inode.has(layout.INLINE_DATA_FL):
             raise NotIndexed
         return Index(self.inode, self._block, records)
 
@@ -127,6 +139,8 @@ class Directory:
         count_offset = _count_offset(data) if self.inode.has(layout.INDEX_FL) else 0
         verify = self._verify_index if count_offset else self._verify_leaf
         if not verify(data, count_offset):
+            if count_offset:
+                self.blocks.unindexed.add(self.inode.number)
             self.blocks.warn(f"a directory block of {self.inode.name} at byte {offset:#x} has a bad checksum")
 
     def _verify_leaf(self, data: bytes, _: int) -> bool:
@@ -199,7 +213,10 @@ def records(inode: Inode, data: bytes, offset: int) -> Iterator[Entry]:
             raise inode.damage(f"an entry of {length} bytes with a name of {name_length}", offset + position)
         if number:
             name = data[start : start + name_length]
-            if not name or b"/" in name or b"\0" in name:
-                raise inode.damage(f"an entry is called {name!r}", offset + position)
-            yield Entry(name, number)
+            if name and b"/" not in name and b"\0" not in name:
+                yield Entry(name, number)
+            else:
+                inode.blocks.warn(
+                    f"an entry of {inode.name} at byte {offset + position:#x} is called {name!r}"
+                )
         position += length

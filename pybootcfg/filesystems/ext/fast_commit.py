@@ -104,12 +104,12 @@ class Replay:
     def _is_long_enough(self, kind: int, length: int) -> bool:
         """Whether a value of that length can belong to the tag (ext4_fc_value_len_isvalid)."""
         if kind in (jbd2.FC_CREAT, jbd2.FC_LINK, jbd2.FC_UNLINK):
-            return 0 < length - jbd2.fc_dentry_info.size <= layout.NAME_LEN
+            return bool(0 < length - jbd2.fc_dentry_info.size <= layout.NAME_LEN)
         if kind == jbd2.FC_INODE:
-            size: int = length - jbd2.fc_inode.size
+            size = length - jbd2.fc_inode.size
             return bool(layout.GOOD_OLD_INODE_SIZE <= size <= self.blocks.superblock.inode_size)
         if kind in (jbd2.FC_PAD, jbd2.FC_TAIL):
-            return length >= (jbd2.fc_tail.size if kind == jbd2.FC_TAIL else 0)
+            return bool(length >= (jbd2.fc_tail.size if kind == jbd2.FC_TAIL else 0))
         sizes = {
             jbd2.FC_ADD_RANGE: jbd2.fc_add_range.size,
             jbd2.FC_DEL_RANGE: jbd2.fc_del_range.size,
@@ -152,7 +152,7 @@ class Replay:
         """Take over an inode, but where its blocks lie: ranges say that."""
         number = jbd2.fc_inode.decode(value).fc_ino
         logged = value[jbd2.fc_inode.size :]
-        current = self.inodes.read(number)
+        current = self.inodes.read(number, in_use=False)
         newer = layout.inode.decode(logged)
         block = current.record.i_block
         if newer.i_flags & layout.EXTENTS_FL:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import uuid
 from bisect import bisect_left
 from collections.abc import Hashable, Iterator
+from contextlib import suppress
 from functools import cached_property
 
 from pybootcfg import schema
 from pybootcfg.errors import ImageError, UnsupportedFeature
-from pybootcfg.filesystems.base import Extent, Filesystem, Hole, Inline, Node, Options, Run
+from pybootcfg.filesystems.base import Extent, Filesystem, Hole, Inline, Node, Options, Run, Structure
 from pybootcfg.filesystems.ext.blocks import Blocks
 from pybootcfg.filesystems.ext.directory import Directory
 from pybootcfg.filesystems.ext.fast_commit import FastCommits
@@ -26,6 +27,7 @@ from pybootcfg.limits import PATH_LENGTH
 from pybootcfg.source import Overlay, Source
 
 layout = schema.load("ext")
+jbd2 = schema.load("jbd2")
 
 SECTOR = 512  # bytes; the unit of i_blocks
 
@@ -118,6 +120,41 @@ class Ext(Filesystem):
     def root(self) -> ExtNode:
         """The root directory, inode 2."""
         return ExtNode(self, layout.ROOT_INO)
+
+    def structures(self) -> Iterator[Structure]:
+        """Yield the superblocks of the file system and its journal, the root's inode, the group descriptors."""
+        yield from self._superblocks()
+        yield self._inode_structure(layout.ROOT_INO)
+        for group in range(self.superblock.groups):
+            yield self._descriptor_structure(group)
+
+    def structure(self, name: str) -> Structure | None:
+        """Return the structure called `name`, such as `inode[12]`, which `structures` may leave out."""
+        family, _, rest = name.partition("[")
+        index, _, part = rest.partition("]")
+        if index.isdecimal() and len(index) <= len(str(1 << 64)):
+            number = int(index)
+            if (family, part) == ("inode", "") and 0 < number <= self.superblock.inodes_count:
+                return self._inode_structure(number)
+            if (family, part) == ("group", ".descriptor") and number < self.superblock.groups:
+                return self._descriptor_structure(number)
+        return next((structure for structure in self._superblocks() if structure.name == name), None)
+
+    def _superblocks(self) -> Iterator[Structure]:
+        yield Structure("superblock", layout.superblock, self.superblock.offset)
+        if self.log is None and self.superblock.has_compat("has_journal"):
+            with suppress(ImageError, UnsupportedFeature):  # inspect goes on to what there is
+                self.log = open_log(self.inodes)
+        if self.log is not None:
+            yield Structure("journal.superblock", jbd2.superblock, self.log.offset(0))
+
+    def _inode_structure(self, number: int) -> Structure:
+        small = self.superblock.inode_size < layout.inode_large.size
+        decoder = layout.inode if small else layout.inode_large
+        return Structure(f"inode[{number}]", decoder, self.inodes.offset(number))
+
+    def _descriptor_structure(self, group: int) -> Structure:
+        return Structure(f"group[{group}].descriptor", self.groups.decoder, self.groups.offset(group))
 
 
 class ExtNode(Node):

@@ -86,7 +86,7 @@ class Index:
         self._read_root()
 
     def _read_root(self) -> None:
-        data, offset = self.block(0)
+        data, offset = self._index_block(0)
         root = self.inode.blocks.decode(layout.dx_root, data, 0, self.inode.name, offset)
         if root.hash_version == layout.HASHES["siphash"]:
             raise NotIndexed
@@ -101,6 +101,12 @@ class Index:
         self.depth: int = root.indirect_levels
         unsigned = self.superblock.record.s_flags & layout.UNSIGNED_HASH
         self.version: int = UNSIGNED[root.hash_version] if unsigned else root.hash_version
+
+    def _index_block(self, logical: int) -> tuple[bytes, int]:
+        data, offset = self.block(logical)
+        if self.inode.number in self.inode.blocks.unindexed:
+            raise self.inode.damage("an index block has a bad checksum", offset)
+        return data, offset
 
     def find(self, name: bytes, key: bytes, fold: Callable[[bytes], bytes] | None = None) -> int | None:
         """Return the number of the inode called `name`.
@@ -134,7 +140,7 @@ class Index:
         return frames
 
     def _frame(self, logical: int, base: int) -> _Frame:
-        data, offset = self.block(logical)
+        data, offset = self._index_block(logical)
         if base == NODE_OFFSET and layout.dx_node.decode(data).fake.inode:
             raise self.inode.damage("no block of an index where one must be", offset)
         header = layout.dx_countlimit.decode(data, base)

@@ -132,7 +132,7 @@ class InodeTable:
     def __init__(self, blocks: Blocks, groups: Groups, replaced: Mapping[int, Newer] | None = None) -> None:
         self.blocks = blocks
         self.groups = groups
-        self.replaced = replaced or {}
+        self.replaced = {} if replaced is None else replaced
         self._pieces: OrderedDict[int, _Piece] = OrderedDict()
         size = blocks.superblock.inode_size
         self._per_piece = max(PIECE_SIZE, size) // size
@@ -149,8 +149,8 @@ class InodeTable:
         table = self.groups.descriptor(group).inode_table
         return table * superblock.block_size + index * superblock.inode_size
 
-    def read(self, number: int) -> Inode:
-        """Return the inode of that number; a bad checksum is a warning."""
+    def read(self, number: int, *, in_use: bool = True) -> Inode:
+        """Return the inode of that number; a bad checksum is a warning if the inode is known to be in use."""
         superblock = self.blocks.superblock
         offset = self.offset(number)
         newer = self.replaced.get(number, UNCHANGED)
@@ -164,7 +164,7 @@ class InodeTable:
         piece = self._piece(start, count * size)
         raw = piece.data[position * size : (position + 1) * size]
         inode = Inode(self.blocks, number, raw, offset, newer.moved)
-        if piece.registers and not _is_sound(inode, piece.registers[position]):
+        if in_use and piece.registers and not _is_sound(inode, piece.registers[position]):
             self.blocks.warn(f"{inode.name} has a bad checksum")
         return inode
 

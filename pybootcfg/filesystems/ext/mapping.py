@@ -38,9 +38,11 @@ def mapped(inode: Inode, first: int, stop: int) -> Iterator[Mapped]:
     if inode.moved:
         pieces = _replaced(pieces, inode.moved, first, stop)
     current = next(pieces, None)
-    if current is None:
+    if current is None or current.logical >= stop:
         return
     for piece in pieces:
+        if piece.logical >= stop:
+            break
         adjacent = piece.logical == current.logical + current.length
         if adjacent and piece.physical == current.physical + current.length:
             current = Mapped(current.logical, current.physical, current.length + piece.length)
