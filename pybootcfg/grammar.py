@@ -9,6 +9,9 @@ A parse gives `Tree`s and `Token`s, shaped as Lark shapes them: aliases name tre
 inlined, `?rules` with one child vanish, terminals that are filtered out leave no token.  Every tree
 and token knows its offset in the text.  A syntax error is a ConfigError with file, line and column,
 the line itself, a caret, and what was expected.
+
+Which terminals are looked for depends on what the parser can take next, unless the first line of
+the grammar says `// lexer: basic`: then words are reserved everywhere, not only where they fit.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pybootcfg import grammars, limits
@@ -27,6 +30,7 @@ from pybootcfg.errors import ConfigError
 
 _FOLDER = os.path.dirname(os.path.abspath(grammars.__file__))
 _END = "$END"
+_BASIC = "// lexer: basic\n"  # first line of a grammar whose reserved words are reserved everywhere
 
 
 class Token(NamedTuple):
@@ -64,42 +68,70 @@ class Tree:
 
 
 class Text:
-    """A configuration's text under its file name; turns offsets into lines and columns."""
+    """A configuration's text under its file name; turns offsets into lines and columns.
 
-    def __init__(self, text: str, file: str = "") -> None:
+    `numbers` gives the line number in the file of each line of the text, where some are left out.
+    """
+
+    def __init__(self, text: str, file: str = "", numbers: Sequence[int] = ()) -> None:
         self.text = text
         self.file = file
+        self._numbers = numbers
 
     @functools.cached_property
     def _starts(self) -> list[int]:
         return [0, *(match.end() for match in re.finditer("\n", self.text))]
 
-    def place(self, offset: int) -> tuple[int, int]:
-        """Return line and column, both from 1, of an offset."""
-        line = bisect.bisect_right(self._starts, offset)
-        return line, offset - self._starts[line - 1] + 1
+    def line(self, offset: int) -> int:
+        """Return the number in the file, from 1, of the line that `offset` is in."""
+        index = bisect.bisect_right(self._starts, offset)
+        return self._numbers[min(index, len(self._numbers)) - 1] if self._numbers else index
+
+    def column(self, offset: int) -> int:
+        """Return the column, from 1, of an offset."""
+        return offset - self._starts[bisect.bisect_right(self._starts, offset) - 1] + 1
 
     def next_line(self, offset: int) -> int:
         """Return the offset at which the line after that of `offset` begins."""
-        line, _ = self.place(offset)
-        return self._starts[line] if line < len(self._starts) else len(self.text)
+        index = bisect.bisect_right(self._starts, offset)
+        return self._starts[index] if index < len(self._starts) else len(self.text)
 
-    def error(self, message: str, offset: int) -> ConfigError:
-        """Return a ConfigError at `offset` that shows the line and points into it."""
-        line, column = self.place(offset)
-        start = self._starts[line - 1]
+    def excerpt(self, offset: int) -> str:
+        """Return the line of `offset` and, below it, a caret; of a very long line only what is near."""
+        column = self.column(offset)
+        start = offset - column + 1
         shown = self.text[start : self.next_line(offset)].rstrip("\r\n").expandtabs(1)
-        first = max(0, column - 60)  # a line of a megabyte is shown around the place only
-        excerpt = f"{shown[first : first + 100]}\n{' ' * (column - 1 - first)}^"
-        return ConfigError(message, file=self.file, line=line, column=column, excerpt=excerpt)
+        first = max(0, column - 60)
+        return f"{shown[first : first + 100]}\n{' ' * (column - 1 - first)}^"
+
+
+class SyntaxMismatch(ConfigError):
+    """A token that fits nowhere: `token` (of type "" when it is none at all), and what was `expected`."""
+
+    def __init__(self, message: str, text: Text, token: Token, expected: frozenset[str]) -> None:
+        super().__init__(
+            message,
+            file=text.file,
+            line=text.line(token.offset),
+            column=text.column(token.offset),
+            excerpt=text.excerpt(token.offset),
+        )
+        self.token = token
+        self.expected = expected
+
+    @property
+    def at_end(self) -> bool:
+        """Whether the text ended too early."""
+        return self.token.type == _END
 
 
 class Rule(NamedTuple):
-    """How a reduction builds its tree: for each symbol "drop", "keep" or "inline"."""
+    """How a reduction builds its tree: which of its symbols are kept, and how."""
 
     origin: str
     name: str
-    symbols: tuple[str, ...]
+    size: int
+    kept: tuple[tuple[int, str], ...]  #: (position among the symbols, "token" | "tree" | "inline")
     inlined: bool
     transparent: bool
 
@@ -117,16 +149,17 @@ class Parser:
     def __init__(self, tables: dict[str, Any]) -> None:
         self._actions: list[dict[str, int]] = tables["actions"]
         self._gotos: list[dict[str, int]] = tables["gotos"]
-        self._rules = [Rule(o, n, tuple(s), i, t) for o, n, s, i, t in tables["rules"]]
+        self._rules = [_parse_rule(*rule) for rule in tables["rules"]]
         self._terminals: dict[str, list[Any]] = tables["terminals"]
-        self._ignore = frozenset(tables["ignore"])
         self._start: int = tables["start"]
         self._accept: int = tables["accept"]
+        self._ignore = frozenset(tables["ignore"])
+        self._contextual: bool = tables["contextual"]
         self._scanners: dict[frozenset[str], Scanner] = {}
-        self._by_state: dict[int, Scanner] = {}
+        self._by_state: list[Scanner | None] = [None] * len(self._actions)
 
     def parse(self, text: Text) -> Tree:
-        """Parse the whole text; raise ConfigError at the first thing that does not fit."""
+        """Parse the whole text; raise SyntaxMismatch at the first thing that does not fit."""
         tree, _ = self._run(text, 0, prefix=False)
         return tree
 
@@ -138,69 +171,77 @@ class Parser:
         return self._run(text, offset, prefix=True)
 
     def _run(self, text: Text, position: int, *, prefix: bool) -> tuple[Tree, int]:
-        actions, gotos, rules = self._actions, self._gotos, self._rules
-        states = [self._start]
-        values: list[Any] = []
-        offsets: list[int] = []
-        token = None
-        while True:
-            row = actions[states[-1]]
-            if token is None:
-                if prefix and len(row) == 1 and _END in row:
-                    token = Token(_END, "", position)
-                else:
-                    token, position = self._next(text, position, states[-1])
-            action = row.get(token.type)
-            if action is None:
-                raise self._unexpected(text, token, row)
-            if action >= 0:
-                limits.SYNTAX_DEPTH.check(len(states), text.file)
-                states.append(action)
-                values.append(token)
-                offsets.append(token.offset)
-                token = None
-                continue
-            rule = rules[~action]
-            size = len(rule.symbols)
-            offset = offsets[-size] if size else token.offset
-            value = _build(rule, values[len(values) - size :], offset)
-            if size:
-                del states[-size:], values[-size:], offsets[-size:]
-            states.append(gotos[states[-1]][rule.origin])
-            values.append(value)
-            offsets.append(offset)
-            if states[-1] == self._accept and token.type == _END:
-                return value, position
-
-    def _next(self, text: Text, position: int, state: int) -> tuple[Token, int]:
-        scanner = self._by_state.get(state)
-        if scanner is None:
-            scanner = self._by_state[state] = self._scanner(state)
+        actions, gotos, rules, scanners = self._actions, self._gotos, self._rules, self._by_state
         source = text.text
-        while position < len(source):
-            match = scanner.pattern.match(source, position)
-            if match is None or match.lastgroup is None:
-                found = Token("", source[position], position)
-                raise self._unexpected(text, found, self._actions[state])
-            kind, matched = match.lastgroup, match.group()
-            start, position = position, match.end()
-            if kind not in self._ignore:
-                kind = scanner.keywords.get(kind, {}).get(matched, kind)
-                return Token(kind, matched, start), position
-        return Token(_END, "", position), position
+        states = [self._start]
+        values: list[Any] = []  # tokens as (type, text, offset), trees, lists of children to inline
+        offsets: list[int] = []
+        state = self._start
+        while True:
+            row = actions[state]
+            kind = _END
+            offset = position
+            matched = ""
+            if not (prefix and len(row) == 1 and _END in row):
+                scanner = scanners[state] or self._scanner(state)
+                while match := scanner.pattern.match(source, position):
+                    kind = match.lastgroup or ""
+                    if kind not in self._ignore:
+                        break
+                    position = match.end()
+                offset = position
+                if match is None:
+                    kind = _END if position == len(source) else ""
+                    matched = source[position : position + 1]
+                else:
+                    matched = match[0]
+                    position = match.end()
+                    if kind in scanner.keywords:
+                        kind = scanner.keywords[kind].get(matched, kind)
+            while True:
+                action = row.get(kind)
+                if action is None:
+                    raise self._unexpected(text, Token(kind, matched, offset), row)
+                if action >= 0:
+                    break
+                rule = rules[~action]
+                size = rule.size
+                if size:
+                    begin = offsets[-size]
+                    value = _build(rule, values[-size:], begin)
+                    del states[-size:], values[-size:], offsets[-size:]
+                else:
+                    begin = offset
+                    value = _build(rule, [], begin)
+                state = gotos[states[-1]][rule.origin]
+                if state == self._accept and kind == _END:
+                    return value, position
+                states.append(state)
+                values.append(value)
+                offsets.append(begin)
+                row = actions[state]
+            state = action
+            states.append(state)
+            values.append((kind, matched, offset))
+            offsets.append(offset)
+            if len(states) > limits.SYNTAX_DEPTH.value:
+                limits.SYNTAX_DEPTH.check(len(states), text.file)
 
     def _scanner(self, state: int) -> Scanner:
-        accepted = frozenset(self._actions[state].keys() - {_END} | self._ignore)
+        accepted = frozenset(self._actions[state].keys() if self._contextual else self._terminals)
+        accepted = (accepted | self._ignore) - {_END}
         if accepted not in self._scanners:
             chosen = {name: self._terminals[name] for name in self._terminals if name in accepted}
             self._scanners[accepted] = _scanner(chosen)
-        return self._scanners[accepted]
+        scanner = self._by_state[state] = self._scanners[accepted]
+        return scanner
 
-    def _unexpected(self, text: Text, token: Token, row: dict[str, int]) -> ConfigError:
+    def _unexpected(self, text: Text, token: Token, row: dict[str, int]) -> SyntaxMismatch:
         found = "the end of the file" if token.type == _END else f"{token.text[:40]!r}"
         expected = sorted({self._describe(name) for name in row})
         wanted = " or ".join([", ".join(expected[:-1]), expected[-1]] if len(expected) > 1 else expected)
-        return text.error(f"syntax error: {found} found, {wanted} expected", token.offset)
+        message = f"syntax error: {found} found, {wanted} expected"
+        return SyntaxMismatch(message, text, token, frozenset(row))
 
     def _describe(self, terminal: str) -> str:
         if terminal == _END:
@@ -230,16 +271,23 @@ def _scanner(terminals: dict[str, list[Any]]) -> Scanner:
     return Scanner(re.compile(pattern), keywords)
 
 
+def _parse_rule(origin: str, name: str, symbols: list[str], inlined: bool, transparent: bool) -> Rule:
+    kept = tuple((position, symbol) for position, symbol in enumerate(symbols) if symbol != "drop")
+    return Rule(origin, name, len(symbols), kept, inlined, transparent)
+
+
 def _build(rule: Rule, values: list[Any], offset: int) -> Any:
     children: list[Any] = []
-    for symbol, value in zip(rule.symbols, values, strict=True):
-        if symbol == "keep":
-            children.append(value)
-        elif symbol == "inline":
+    for position, kind in rule.kept:
+        if kind == "inline":
             if children:
-                children.extend(value)
+                children.extend(values[position])
             else:
-                children = value  # the list of a left-recursive rule grows in place: linear, not quadratic
+                children = values[position]  # a left-recursive rule's list grows in place: linear
+        elif kind == "token":
+            children.append(Token(*values[position]))
+        else:
+            children.append(values[position])
     if rule.inlined:
         return children
     if rule.transparent and len(children) == 1:
@@ -265,7 +313,8 @@ def compile_tables(name: str) -> dict[str, Any]:
     import lark
 
     text = _source(name)
-    grammar = lark.Lark(text, parser="lalr", lexer="contextual", strict=True, maybe_placeholders=False)
+    lexer = "basic" if text.startswith(_BASIC) else "contextual"
+    grammar = lark.Lark(text, parser="lalr", lexer=lexer, strict=True, maybe_placeholders=False)
     table = grammar.parser.parser._parse_table
     rules = {rule: index for index, rule in enumerate(grammar.rules)}
     actions: list[dict[str, int]] = [{} for _ in range(len(table.states))]
@@ -287,14 +336,15 @@ def compile_tables(name: str) -> dict[str, Any]:
         "rules": [_rule(rule) for rule in grammar.rules],
         "terminals": {name: _terminal(terminal) for name, terminal in terminals.items()},
         "ignore": list(grammar.ignore_tokens),
+        "contextual": lexer == "contextual",
     }
 
 
 def _rule(rule: Any) -> list[Any]:
     symbols = [
-        ("drop" if symbol.filter_out and not rule.options.keep_all_tokens else "keep")
+        ("drop" if symbol.filter_out and not rule.options.keep_all_tokens else "token")
         if symbol.is_term
-        else ("inline" if symbol.name.startswith("_") else "keep")
+        else ("inline" if symbol.name.startswith("_") else "tree")
         for symbol in rule.expansion
     ]
     origin = str(rule.origin.name)

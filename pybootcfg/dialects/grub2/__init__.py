@@ -1,0 +1,133 @@
+"""GRUB 2: grub.cfg is a program, and it is run (read-only) against the guest's own volumes.
+
+GNU GRUB Manual: https://www.gnu.org/software/grub/manual/grub/grub.html
+Where the manual is silent, GNU GRUB 2.06 decides.  docs/dialects/grub2.md tells what is done how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pybootcfg import limits
+from pybootcfg.dialects.base import Machine, Settings
+from pybootcfg.dialects.grub2 import commands, loaders, menus
+from pybootcfg.dialects.grub2.interpreter import Interpreter
+from pybootcfg.dialects.grub2.loaders import Boot
+from pybootcfg.dialects.grub2.menus import Menus, MenuShown, Shown
+from pybootcfg.dialects.grub2.syntax import check, file_text
+from pybootcfg.errors import LimitExceeded
+from pybootcfg.menu import FileRef, Menu
+
+__all__ = ["check", "interpret", "run_script"]
+
+commands.COMMANDS.update(loaders.COMMANDS)
+commands.COMMANDS.update(menus.COMMANDS)
+
+_FEATURES = (
+    "feature_200_final",
+    "feature_all_video_module",
+    "feature_chainloader_bpb",
+    "feature_default_font_path",
+    "feature_menuentry_id",
+    "feature_menuentry_options",
+    "feature_nativedisk_cmd",
+    "feature_ntldr",
+    "feature_platform_search_hint",
+    "feature_timeout_style",
+)
+#: Words by which a configuration is told to be made for Fedora's or Red Hat's GRUB.
+_FEDORA = (b"blscfg", b"linuxefi", b"### BEGIN /etc/grub.d/10_reset_boot_success ###")
+_NESTING = (limits.GRUB_DEPTH.name, limits.GRUB_MENU_DEPTH.name)
+
+
+def interpret(machine: Machine, config: FileRef, settings: Settings) -> Menu:
+    """Run a configuration; return the menu that GRUB would show.
+
+    Mistakes in it become warnings, as GRUB goes on after them.  Raises LimitExceeded when it takes
+    more than any configuration should, and what the machine raises when it cannot be read.
+    """
+    data = machine.read(config)
+    interpreter = _interpreter(machine, config, settings, _discard, _discard)
+    interpreter.expander.keeps_hexadecimal = any(word in data for word in _FEDORA)
+    try:
+        interpreter.run_text(file_text(data, str(config)), config)
+        shown = interpreter.menus.show(interpreter)
+    except MenuShown as instead:
+        shown = instead.shown
+    except LimitExceeded as error:
+        # GRUB dies of a configuration that runs itself for ever; one that has shown nothing by then is
+        # as good as empty.
+        if error.limit not in _NESTING or interpreter.menus.definitions[0]:
+            raise
+        shown = Shown()
+        interpreter.warn(f"the configuration is given up: {error}")
+    return Menu(
+        "grub2",
+        config,
+        shown.items,
+        shown.defaults,
+        shown.timeout,
+        shown.hidden,
+        tuple(interpreter.warnings),
+    )
+
+
+def run_script(
+    machine: Machine,
+    text: bytes,
+    settings: Settings,
+    output: Callable[[str], None],
+    errors: Callable[[str], None],
+    name: str = "script",
+) -> int:
+    """Run a script as if sourced from GRUB's command line; return its status.
+
+    `output` gets what GRUB would print, `errors` its error messages, each with its newline.
+    """
+    facts = machine.volumes()
+    config = FileRef("/boot/grub/grub.cfg", facts[0].name if facts else "")
+    interpreter = _interpreter(machine, config, settings, output, errors)
+    interpreter.menus.shows = False
+    return interpreter.run_text(file_text(text, name), config)
+
+
+def _interpreter(
+    machine: Machine,
+    config: FileRef,
+    settings: Settings,
+    output: Callable[[str], None],
+    errors: Callable[[str], None],
+) -> Interpreter:
+    interpreter = Interpreter(machine, config, Menus(), Boot(), commands.find, output, errors)
+    device = next((facts.grub for facts in machine.volumes() if facts.name == config.volume), "") or "hd0"
+    interpreter.files.own_device = device
+    folder = config.path.rpartition("/")[0]
+    environment = interpreter.environment
+    preset = {
+        "check_signatures": "no",
+        "cmdpath": f"({device}){folder}",
+        "color_highlight": "black/light-gray",
+        "color_normal": "light-gray/black",
+        "config_directory": f"({device}){folder}",
+        "config_file": f"({device}){config.path}",
+        "grub_cpu": "x86_64",
+        "grub_platform": "xen",
+        "lang": "",
+        "locale_dir": "",
+        "pager": "",
+        "prefix": f"({device}){folder}",
+        "root": device,
+        "secondary_locale_dir": "",
+        "?": "0",
+    }
+    for name, value in {**preset, **dict.fromkeys(_FEATURES, "y"), **settings.variables}.items():
+        environment.set(name, value)
+    for name in ("root", "prefix", "pager", "color_normal", "color_highlight", "grub_cpu", "grub_platform"):
+        environment.export(name)
+    for name in ("config_file", "config_directory", "lang", "locale_dir", "secondary_locale_dir", *_FEATURES):
+        environment.export(name)
+    return interpreter
+
+
+def _discard(_text: str) -> None:
+    pass

@@ -1,0 +1,166 @@
+"""Files by their names in GRUB: `(hd0,msdos1)/boot/x`, or `/boot/x` on the device that $root names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pybootcfg import limits
+from pybootcfg.dialects.base import Machine, SearchKey
+from pybootcfg.dialects.grub2.environment import Environment
+from pybootcfg.dialects.grub2.failure import Failure, Status
+from pybootcfg.errors import BootcfgError, printable
+from pybootcfg.kind import Kind
+from pybootcfg.menu import FileRef
+
+
+class Files:
+    """A guest's files under GRUB's names.  Answers are remembered; questions are counted."""
+
+    def __init__(
+        self, machine: Machine, config: FileRef, environment: Environment, warn: Callable[[str], None]
+    ) -> None:
+        self._machine = machine
+        self._config = config
+        self._environment = environment
+        self._warn = warn
+        self._questions = limits.GRUB_FILE_ACCESSES.budget()
+        self._kinds: dict[FileRef, Kind | None] = {}
+        self._devices: dict[str, str | None] = {}
+        self._found: dict[tuple[SearchKey, str], Sequence[str]] = {}
+        self.loopbacks: dict[str, str] = {}  #: devices that `loopback` made, and the image of each
+        self.own_device = "hd0"
+
+    # --- devices ---------------------------------------------------------------------------------
+
+    def volume(self, device: str) -> str | None:
+        """Return the volume that a device name means; None when it means none."""
+        if device not in self._devices:
+            self._questions.spend()
+            self._devices[device] = self._machine.device(device)
+            if self._devices[device] is None and device == self.own_device:
+                self._devices[device] = self._config.volume
+        return self._devices[device]
+
+    def devices(self) -> list[str]:
+        """Return GRUB's names of all volumes, in its order."""
+        return [facts.grub for facts in self._machine.volumes()]
+
+    def search(self, key: SearchKey, value: str) -> list[str]:
+        """Return GRUB's names of the volumes that have a label, UUID or file."""
+        if (key, value) not in self._found:
+            self._questions.spend()
+            self._found[key, value] = self._machine.search(key, value)
+        names = {facts.name: facts.grub for facts in self._machine.volumes()}
+        return [names.get(volume, volume) for volume in self._found[key, value]]
+
+    # --- names -----------------------------------------------------------------------------------
+
+    def split(self, name: str) -> tuple[str, str]:
+        """Return the device and the path of a name; raises Failure."""
+        if not name.startswith("("):
+            return self._environment.get("root") or "", name
+        device, closed, path = name.removeprefix("(").partition(")")
+        if not closed:
+            raise Failure(Status.BAD_FILENAME, "missing `)' symbol")
+        return device, path
+
+    def place(self, name: str) -> FileRef:
+        """Return the file that a name means; raises Failure for an unknown device."""
+        device, path = self.split(name)
+        volume = self.volume(device)
+        if volume is None:
+            if device in self.loopbacks:
+                self._warn(f"({device}): what is inside {self.loopbacks[device]} is not looked at")
+            raise Failure(Status.UNKNOWN_DEVICE, f"disk `{device}' not found")
+        return FileRef(path, volume)
+
+    def boot_file(self, name: str, warn: Callable[[str], None]) -> FileRef:
+        """Return a file to boot; on a device that is unknown, it is looked for beside the configuration.
+
+        Guests are often given as a bare partition, whose configuration names the disk it lay on.
+        """
+        try:
+            device, path = self.split(name)
+        except Failure:
+            return FileRef(name, self._config.volume)
+        volume = self.volume(device)
+        if volume is None:
+            where = self._config.volume or "the volume of the configuration"
+            if device in self.loopbacks:
+                image = printable(self.loopbacks[device])
+                warn(f"({printable(device)}) is the image {image}, which is not looked into")
+            else:
+                warn(f"device ({printable(device)}) is unknown; {printable(path)} is taken from {where}")
+            volume = self._config.volume
+        return FileRef(path, volume)
+
+    # --- questions -------------------------------------------------------------------------------
+
+    def kind(self, name: str) -> Kind | None:
+        """Return what a name means, symbolic links followed; None when there is no such file."""
+        try:
+            file = self.place(name)
+        except Failure:
+            return None
+        path = file.path.rstrip("/") or "/"
+        return self._kind(FileRef(path if path.startswith("/") else f"/{path}", file.volume))
+
+    def _kind(self, file: FileRef) -> Kind | None:
+        if file not in self._kinds:
+            self._questions.spend()
+            self._kinds[file] = self._machine.kind(file)
+        return self._kinds[file]
+
+    def exists(self, name: str) -> bool:
+        """Tell whether anything goes by this name."""
+        return self.kind(name) is not None
+
+    def is_directory(self, name: str) -> bool:
+        """Tell whether a directory goes by this name."""
+        return self.kind(name) is Kind.DIRECTORY
+
+    def is_file(self, name: str) -> bool:
+        """Tell whether a file goes by this name and can be opened."""
+        return "/" in name and self.kind(name) is Kind.FILE and not name.endswith("/")
+
+    def has_contents(self, name: str) -> bool:
+        """Tell whether a file that is not empty goes by this name."""
+        if not self.is_file(name):
+            return False
+        self._questions.spend()
+        try:
+            return self._machine.size(self.place(name)) > 0
+        except (BootcfgError, Failure):
+            return False
+
+    def is_newer(self, name: str, other: str, bias: int) -> bool:  # noqa: ARG002 - times are not known
+        """Tell whether a file was changed after another; what is known is only which of them exist."""
+        first, second = self.exists(name), self.exists(other)
+        if first and second:
+            self._warn(f"the times of {printable(name)} and {printable(other)} are not compared")
+        return first and not second
+
+    def names(self, folder: str) -> list[str]:
+        """Return the names in a directory, sorted; none when it cannot be read."""
+        try:
+            file = self.place(folder)
+            self._questions.spend()
+            names = self._machine.names(FileRef(file.path or "/", file.volume))
+        except (BootcfgError, Failure):
+            return []
+        self._questions.spend(len(names) // 64)
+        return sorted(name for name in names if name not in (".", ".."))
+
+    def read(self, name: str) -> tuple[FileRef, bytes]:
+        """Return a file and its contents; raises Failure."""
+        file = self.place(name)
+        if not file.path.startswith("/"):
+            raise Failure(Status.BAD_FILENAME, f"invalid file name `{file.path}'")
+        if self._kind(file) is not Kind.FILE:
+            raise Failure(Status.FILE_NOT_FOUND, f"file `{file.path}' not found")
+        self._questions.spend()
+        try:
+            return file, self._machine.read(file)
+        except BootcfgError as error:
+            self._warn(str(error))
+            raise Failure(Status.FILE_READ_ERROR, f"file `{file.path}' cannot be read") from error

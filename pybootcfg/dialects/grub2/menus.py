@@ -1,0 +1,288 @@
+"""Menus: what `menuentry` and `submenu` add, and what comes of each entry when it is chosen.
+
+The body of an entry runs when it is chosen, so here it runs once the whole configuration has: with
+the variables as that left them, and without any trace left for the next entry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pybootcfg import limits
+from pybootcfg.dialects.grub2.failure import Failure, Status
+from pybootcfg.dialects.grub2.interpreter import Block, Call, Command, Interpreter
+from pybootcfg.dialects.grub2.loaders import Boot
+from pybootcfg.dialects.grub2.numbers import as_int, number
+from pybootcfg.dialects.grub2.options import Option, Options
+from pybootcfg.dialects.grub2.syntax import string_text
+from pybootcfg.errors import LimitExceeded
+from pybootcfg.menu import Entry, EntryKind, Item, Place, Submenu
+
+#: Budgets of the whole run: when one of these is spent, no entry can be trusted any more.
+_WHOLE_RUN = frozenset(
+    limit.name
+    for limit in (
+        limits.GRUB_STEPS,
+        limits.GRUB_TEXT,
+        limits.GRUB_EXPANSION,
+        limits.GRUB_ENTRIES,
+        limits.GRUB_FILE_ACCESSES,
+        limits.REGEXP_WORK,
+    )
+)
+
+
+@dataclass
+class Definition:
+    """An entry as it was defined."""
+
+    title: str
+    id: str
+    parameters: Sequence[str]
+    body: Block | str  #: a string for `--source`
+    place: Place
+    submenu: bool = False
+    hidden: bool = False
+    restricted: bool = False
+
+
+class Shown(NamedTuple):
+    """A menu as it is shown: what is in it, which entry is wished for, how long it waits."""
+
+    items: tuple[Item, ...] = ()
+    defaults: tuple[str, ...] = ()
+    timeout: float | None = None
+    hidden: bool = False
+
+
+class MenuShown(Exception):
+    """A configuration shows another one's menu instead of its own; the user sees that one."""
+
+    def __init__(self, shown: Shown) -> None:
+        super().__init__()
+        self.shown = shown
+
+
+@dataclass
+class Menus:
+    """The menus that are being defined, innermost last."""
+
+    definitions: list[list[Definition]] = field(default_factory=lambda: [[]])
+    shows: bool = True  #: whether a further configuration's menu is shown, rather than passed over
+    _entries: limits.Budget = field(default_factory=limits.GRUB_ENTRIES.budget)
+    _chosen: Shown | None = None  #: the menu that the entry being run has shown
+    _inside: int = 0  #: how many entries are being run, one inside the other
+
+    def add(self, definition: Definition) -> None:
+        """Add an entry to the innermost menu."""
+        self._entries.spend()
+        self.definitions[-1].append(definition)
+
+    @contextmanager
+    def nested(self, interpreter: Interpreter, *, own_context: bool = True) -> Iterator[None]:
+        """Collect a further configuration's menu and, when there is any, show it."""
+        limits.GRUB_MENU_DEPTH.check(len(self.definitions))
+        self.definitions.append([])
+        if own_context:
+            interpreter.environment.open()
+        try:
+            yield
+            if self.definitions[-1] and self.shows and self._chosen is None:
+                shown = self.show(interpreter)
+                if not self._inside:
+                    raise MenuShown(shown)
+                self._chosen = shown
+        finally:
+            self.definitions.pop()
+            if own_context:
+                interpreter.environment.close()
+
+    def show(self, interpreter: Interpreter) -> Shown:
+        """Return the innermost menu as it would be shown now."""
+        environment = interpreter.environment
+        defaults = _defaults(environment.get("default"), environment.get("fallback"))
+        timeout = _timeout(environment.get("timeout"))
+        hidden = timeout is not None and environment.get("timeout_style") in ("hidden", "countdown")
+        items = tuple(self._item(interpreter, definition) for definition in self.definitions[-1])
+        return Shown(items, defaults, timeout, hidden)
+
+    def _item(self, interpreter: Interpreter, definition: Definition) -> Item:
+        """Choose an entry, note what it does, and undo that."""
+        variables = interpreter.environment.snapshot()
+        interpreter.steps.spend(1 + len(variables.values) // 64)
+        functions, blocks = dict(interpreter.functions), dict(interpreter.blocks)
+        loopbacks = dict(interpreter.files.loopbacks)
+        outer = interpreter.warnings, interpreter.boot, interpreter.entry_steps, self._chosen
+        keeps_hexadecimal = interpreter.expander.keeps_hexadecimal
+        interpreter.warnings, interpreter.boot, self._chosen = [], Boot(), None
+        interpreter.entry_steps = limits.GRUB_ENTRY_STEPS.budget()
+        self._inside += 1
+        try:
+            if definition.submenu:
+                return self._submenu(interpreter, definition)
+            return self._entry(interpreter, definition)
+        finally:
+            self._inside -= 1
+            interpreter.expander.keeps_hexadecimal = keeps_hexadecimal
+            interpreter.warnings, interpreter.boot, interpreter.entry_steps, self._chosen = outer
+            interpreter.environment.restore(variables)
+            interpreter.functions, interpreter.blocks = functions, blocks
+            interpreter.files.loopbacks = loopbacks
+
+    def _entry(self, interpreter: Interpreter, definition: Definition) -> Item:
+        self._choose(interpreter, definition, interpreter.environment.get("default"))
+        self.definitions.append([])  # what a body adds to the menu comes too late to be seen
+        try:
+            self._run(interpreter, definition)
+        except LimitExceeded as error:
+            if error.limit in _WHOLE_RUN:
+                raise
+            interpreter.boot = Boot()
+            interpreter.warnings.append(f"the entry is given up: {error}")
+        finally:
+            self.definitions.pop()
+        boot = interpreter.boot
+        if boot.kernel is None and boot.kind is EntryKind.OTHER and self._chosen is not None:
+            shown = self._chosen
+            return Submenu(
+                definition.title,
+                definition.place,
+                definition.id,
+                shown.items,
+                shown.defaults,
+                definition.hidden,
+            )
+        return Entry(
+            definition.title,
+            boot.kind,
+            definition.place,
+            definition.id,
+            boot.kernel,
+            boot.initrds,
+            boot.args,
+            tuple(boot.modules),
+            boot.devicetree,
+            definition.hidden,
+            definition.restricted,
+            tuple(interpreter.warnings),
+        )
+
+    def _submenu(self, interpreter: Interpreter, definition: Definition) -> Submenu:
+        limits.GRUB_MENU_DEPTH.check(len(self.definitions))
+        environment = interpreter.environment
+        default = environment.get("default")
+        chosen = environment.get("chosen")
+        environment.open()
+        self.definitions.append([])
+        shown = Shown()
+        try:
+            self._choose(interpreter, definition, default, chosen)
+            self._run(interpreter, definition)
+            shown = self._chosen or self.show(interpreter)
+        except LimitExceeded as error:
+            if error.limit in _WHOLE_RUN:
+                raise
+            interpreter.warnings.append(f"the submenu is given up: {error}")
+        finally:
+            self.definitions.pop()
+            environment.close()
+        return Submenu(
+            definition.title, definition.place, definition.id, shown.items, shown.defaults, definition.hidden
+        )
+
+    def _choose(
+        self, interpreter: Interpreter, definition: Definition, default: str | None, above: str | None = None
+    ) -> None:
+        """Set what GRUB sets when an entry is chosen."""
+        environment = interpreter.environment
+        above = above or environment.get("chosen")
+        name = definition.id.replace(">", ">>")
+        environment.set("chosen", f"{above}>{name}" if above else name)
+        environment.export("chosen")
+        rest = _below(default) if default is not None else ""
+        if rest:
+            environment.set("default", rest)
+
+    def _run(self, interpreter: Interpreter, definition: Definition) -> None:
+        interpreter.environment.values["?"] = "0"
+        if isinstance(definition.body, Block):
+            interpreter.run_block(definition.body, definition.parameters)
+        else:
+            text = string_text(definition.body, str(definition.place.file))
+            interpreter.run_source(text, definition.place.file, definition.parameters)
+
+
+def _below(default: str) -> str:
+    """Return what follows the first `>` of a path of entries; `>>` is a `>` in a name."""
+    position = 0
+    while (position := default.find(">", position)) >= 0:
+        if not default.startswith(">>", position):
+            return default[position + 1 :]
+        position += 2
+    return ""
+
+
+def _defaults(default: str | None, fallback: str | None) -> tuple[str, ...]:
+    fallbacks = tuple((fallback or "").split())
+    if default is None:
+        return ("0", *fallbacks) if fallbacks else ()
+    return (default, *fallbacks)
+
+
+def _timeout(value: str | None) -> float | None:
+    try:
+        seconds = as_int(number(value or "").value)
+    except Failure:
+        return None
+    return float(seconds) if seconds >= 0 else None
+
+
+# --- the commands --------------------------------------------------------------------------------
+
+
+def _menuentry(interpreter: Interpreter, call: Call) -> None:
+    arguments = call.arguments
+    source = arguments.value("source")
+    if not call.words and call.block is None:
+        raise Failure(Status.BAD_ARGUMENT, "missing arguments")
+    if source is not None and call.block is not None:
+        raise Failure(Status.BAD_ARGUMENT, "multiple menuentry definitions")
+    if source is None and call.block is None:
+        raise Failure(Status.BAD_ARGUMENT, "no menuentry definition")
+    if not call.words:
+        raise Failure(Status.MENU, "menuentry is missing title")
+    title = call.words[0]
+    protected = bool(interpreter.environment.get("superusers"))
+    interpreter.menus.add(
+        Definition(
+            title,
+            arguments.value("id") or title if "id" in arguments else title,
+            call.words,
+            call.block if call.block is not None else source or "",
+            call.place,
+            submenu=call.name == "submenu",
+            hidden=call.name == "hiddenentry",
+            restricted=protected and ("users" in arguments or "unrestricted" not in arguments),
+        )
+    )
+
+
+_OPTIONS = Options(
+    (
+        Option("class", takes=True),
+        Option("users", takes=True),
+        Option("hotkey", takes=True),
+        Option("source", takes=True),
+        Option("id", takes=True),
+        Option("unrestricted"),
+    ),
+    passes_unknown=True,
+)
+
+COMMANDS: dict[str, Command] = {
+    name: Command(_menuentry, _OPTIONS, takes_block=True, extracts=True)
+    for name in ("menuentry", "submenu", "hiddenentry")
+}

@@ -1,0 +1,102 @@
+"""The text of a script, unit by unit, and what GRUB says of a unit that is wrong.
+
+GRUB reads a line, and more while a block or a quote is open; that is a unit, all of which is parsed
+before any of it runs.  A unit that is wrong is dropped as far as it has been read, and GRUB goes on
+at the line after.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from pybootcfg import grammar
+from pybootcfg.errors import ConfigError
+from pybootcfg.grammar import SyntaxMismatch, Text, Token, Tree
+
+_QUOTED = re.compile(r""" '[^']*' | \$?"(?:[^\\"]|\\.)*+" """, re.VERBOSE | re.DOTALL)
+_OPENERS = frozenset(["NAME", "WORD", "_IF", "_FOR", "_WHILE", "_UNTIL", "_FUNCTION"])  # of a statement
+
+Word = Token  #: a word as the grammar takes it, not yet expanded
+SYNTAX_ERROR = "syntax error"
+
+
+def file_text(data: bytes, name: str) -> Text:
+    """Return a file's text as GRUB hands it to its parser.
+
+    Carriage returns are gone, and so are the lines that begin with `#`, inside quotes too.
+    """
+    lines = data.decode("utf-8", "surrogateescape").replace("\r", "").split("\n")
+    if not lines[-1]:
+        del lines[-1]
+    kept = [(number, line) for number, line in enumerate(lines, 1) if not line.startswith("#")]
+    text = "".join(f"{line}\n" for _, line in kept)
+    return Text(text, name, [number for number, _ in kept] or [1])
+
+
+def string_text(source: str, name: str) -> Text:
+    """Return a string that is run as a script, such as the argument of `eval`."""
+    return Text(source if source.endswith("\n") else f"{source}\n", name)
+
+
+def units(text: Text) -> Iterator[Tree | SyntaxMismatch]:
+    """Yield the units of a script: each a tree, or the mistake for which GRUB drops it."""
+    parser = grammar.load("grub2")
+    offset = 0
+    while offset < len(text.text):
+        try:
+            tree, offset = parser.parse_prefix(text, offset)
+        except SyntaxMismatch as mistake:
+            offset = _resume(text, mistake)
+            yield mistake
+        else:
+            if tree.children:
+                yield tree
+
+
+def _resume(text: Text, mistake: SyntaxMismatch) -> int:
+    """Return where GRUB goes on: after the last line that it read for the unit."""
+    token = mistake.token
+    if _is_unclosed(text, token):
+        return len(text.text)
+    quoted = None if token.type else _QUOTED.match(text.text, token.offset)
+    end = quoted.end() if quoted else token.offset + len(token.text)
+    return text.next_line(max(end - 1, token.offset))
+
+
+def _is_unclosed(text: Text, token: Token) -> bool:
+    """Tell whether a quote begins that is never closed: it takes all that follows with it."""
+    opens = token.text in ("'", '"') or text.text.startswith('$"', token.offset)
+    return not token.type and opens and not _QUOTED.match(text.text, token.offset)
+
+
+def grubs_words(text: Text, mistake: SyntaxMismatch) -> Iterator[str]:
+    """Yield the messages that GRUB prints for a mistake, which its parser repeats as it recovers."""
+    token = mistake.token
+    if mistake.at_end or _is_unclosed(text, token):
+        yield "out of memory"
+    elif not token.type and token.text == "$":
+        yield "$"
+    yield SYNTAX_ERROR
+    begins = "_FUNCTION" in mistake.expected and "_SEMICOLON" not in mistake.expected
+    first = text.text.rfind("\n", 0, token.offset) + 1
+    if not begins or not text.text[first : token.offset].strip(" \t"):
+        yield "Incorrect command"
+        yield SYNTAX_ERROR
+        if token.type in _OPENERS:
+            yield "Incorrect command"
+            yield SYNTAX_ERROR
+
+
+def check(data: bytes, name: str = "") -> list[ConfigError]:
+    """Judge the syntax of a script; the mistakes in the order in which they stand."""
+    found: list[ConfigError] = []
+    commands = False
+    for unit in units(file_text(data, name)):
+        if isinstance(unit, SyntaxMismatch):
+            found.append(unit)
+        else:
+            commands = True
+    if not found and not commands:
+        found.append(ConfigError("the script holds no commands and will do nothing", file=name))
+    return found
