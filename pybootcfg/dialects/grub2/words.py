@@ -1,6 +1,6 @@
-"""From words to arguments: quotes, variables, field splitting, wildcards.
+r"""From words to arguments: quotes, variables, field splitting, wildcards.
 
-An argument is built in a form in which a backslash takes the meaning from `*`, `?` and `\\`, so that
+An argument is built in a form in which a backslash takes the meaning from `*`, `?` and `\`, so that
 only what stood unquoted, or came from an unquoted variable, is a wildcard in the end.
 """
 
