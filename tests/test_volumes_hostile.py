@@ -186,6 +186,16 @@ def test_lost_gpt_of_a_hybrid_leaves_the_mbr() -> None:
     assert "neither of its headers" in table.warnings[0]
 
 
+def test_useless_gpt_leaves_what_else_there_is() -> None:
+    bad = gpt_header(ENTRIES, size_of_partition_entry=0)
+    image = iso(gpt_disk(ENTRIES, primary=bad, backup=bad), 2048).read()
+    assert (image.kind, [v.name for v in image.volumes]) == ("none", ["p0"])
+    disk = gpt_disk(ENTRIES, primary=bad, backup=bad).put(0, record(PROTECTIVE, entry(64, 128)))
+    assert (disk.read().kind, places(disk.read())) == ("mbr", [(64, 128)])
+    for table in (image, disk.read()):
+        assert "the GPT cannot be used" in table.warnings[0]
+
+
 def test_gpt_without_a_protective_mbr() -> None:
     table = gpt_disk(ENTRIES).put(0, bytes(512)).read()
     assert (table.kind, places(table)) == ("gpt", GOOD)
@@ -320,7 +330,11 @@ def test_loop_of_boot_records() -> None:
 
 @pytest.mark.parametrize(
     ("link", "words"),
-    [(3000, "0xaa55 expected, but 0x0 found"), (1 << 31, "the end is at"), (7000, "lies outside its partition")],
+    [
+        (3000, "0xaa55 expected, but 0x0 found"),
+        (1 << 31, "the end is at"),
+        (7000, "lies outside its partition"),
+    ],
 )
 def test_broken_chain_keeps_what_it_has(link: int, words: str) -> None:
     disk = Disk().put(0, record(entry(1000, 4000, 5)))

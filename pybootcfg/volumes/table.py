@@ -148,9 +148,9 @@ class _Reading:
         try:
             header = gpt.choose(self.source, primary, self.sizes, self.result)
         except (ImageError, LimitExceeded) as error:
-            if not record.real:
+            if not record.real and not msdos.iso_size(self.source):
                 raise
-            self.result.warnings.append(f"the GPT cannot be used, the MBR is: {error}")
+            self.result.warnings.append(f"the GPT cannot be used: {error}")
             return None
         if header is None and not record.real and not msdos.iso_size(self.source):
             raise ImageError(
