@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import base64
 import hashlib
 import json
 import os
@@ -19,6 +20,7 @@ from pybootcfg.errors import BootcfgError, GuestFileMissing, ImageError, printab
 from pybootcfg.filesystems.base import Node
 from pybootcfg.guest import decode
 from pybootcfg.kind import Kind
+from pybootcfg.results import dump_json
 
 
 class Failures:
@@ -190,8 +192,25 @@ def cat(options: argparse.Namespace) -> int:
     place = locate(open_guest(options), options.place)
     _require_file(place)
     sys.stdout.flush()
-    extraction.copy_runs(place.node.runs(), sys.stdout.fileno(), regular=False)
+    if options.json:
+        _print_base64(place)
+    else:
+        extraction.copy_runs(place.node.runs(), sys.stdout.fileno(), regular=False)
     return 0
+
+
+def _print_base64(place: Located) -> None:
+    """Print the document piece by piece, each a multiple of 3 bytes, since only the last may be padded."""
+    out = sys.stdout
+    row = json.dumps({"schema": 1, "volume": place.volume.name, **_row(place.path, place.node)})
+    out.write(row.removesuffix("}") + ', "base64": "')
+    rest = b""
+    for chunk in extraction.chunks(place.node.runs()):
+        rest += chunk
+        whole = len(rest) - len(rest) % 3
+        out.write(base64.b64encode(rest[:whole]).decode())
+        rest = rest[whole:]
+    out.write(base64.b64encode(rest).decode() + '"}\n')
 
 
 def _require_file(place: Located) -> None:
@@ -205,6 +224,7 @@ def extract(options: argparse.Namespace) -> int:
     failures = Failures()
     os.makedirs(options.output, exist_ok=True)
     status = 0
+    done: list[dict[str, Any]] = []
     with Progress(options) as progress:
         for wanted in options.places:
             try:
@@ -212,20 +232,34 @@ def extract(options: argparse.Namespace) -> int:
             except BootcfgError as error:
                 status = max(status, report(error))
                 continue
-            _extract_place(place, options.output, failures, progress)
+            _extract_place(place, options.output, failures, progress, done if options.json else None)
+    if options.json:
+        document = {"schema": 1, "files": done, "errors": failures.rows}
+        sys.stdout.write(dump_json(document).decode())
+        return max(status, failures.status)
     for failure in failures.rows:
         print(f"pybootcfg: {printable(failure['path'])}: {printable(failure['error'])}", file=sys.stderr)
     return max(status, failures.status)
 
 
-def _extract_place(place: Located, output: str, failures: Failures, progress: Progress) -> None:
-    """Copy one place; what it is called below `output` is the last name of its path."""
+def _extract_place(
+    place: Located, output: str, failures: Failures, progress: Progress, done: list[dict[str, Any]] | None
+) -> None:
+    """Copy one place, and add to `done` what was copied.
+
+    What the place is called below `output` is the last name of its path.
+    """
     base = place.path.rpartition("/")[2]
     prefix = place.path.rstrip("/")
     for path, node in walk(place.node, place.path, failures):
         below = path[len(prefix) :].lstrip("/")
+        names = [name for name in (base, *below.split("/")) if name]
         try:
-            _extract_node(node, output, [name for name in (base, *below.split("/")) if name], progress)
+            _extract_node(node, output, names, progress)
+            if done is not None:
+                done.append(
+                    {**_row(f"{place.volume.name}:{path}", node), "output": os.path.join(output, *names)}
+                )
         except (BootcfgError, OSError) as error:
             failures.add(path, error)
 

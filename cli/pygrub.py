@@ -200,6 +200,8 @@ def _signals_unwind() -> Iterator[None]:
 
 
 def _run(command: Command) -> None:
+    if command.runas:
+        print("pygrub: warning: --runas is not acted on yet; privileges are kept", file=sys.stderr)
     request = Request(command.kernel, command.ramdisk, command.args, command.entry)
     if command.isconfig:
         print(list_config(command), end="")

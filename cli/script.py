@@ -9,9 +9,10 @@ from pybootcfg import limits
 from pybootcfg.cli.commands import open_guest, report, settings_of
 from pybootcfg.dialects import grub2
 from pybootcfg.dialects.base import Settings
-from pybootcfg.errors import UsageError
+from pybootcfg.errors import ConfigError, UsageError
 from pybootcfg.filesystems.base import Options
 from pybootcfg.guest import Guest
+from pybootcfg.results import dump_json
 
 
 def script(options: argparse.Namespace) -> int:
@@ -20,10 +21,7 @@ def script(options: argparse.Namespace) -> int:
         raise UsageError("an image or --tree, not both")
     text = _read(options.file)
     if options.check:
-        errors = grub2.check(text, options.file)
-        for error in errors:
-            report(error)
-        return 4 if errors else 0
+        return _check(options, text)
     if options.image:
         guest = open_guest(options)
     elif options.tree:
@@ -31,7 +29,28 @@ def script(options: argparse.Namespace) -> int:
     else:
         guest = Guest([], Options())
     settings = Settings(settings_of(options))
-    return grub2.run_script(guest, text, settings, _output, _error, name=options.file)
+    if not options.json:
+        return grub2.run_script(guest, text, settings, _output, _error, name=options.file)
+    output: list[str] = []
+    errors: list[str] = []
+    status = grub2.run_script(guest, text, settings, output.append, errors.append, name=options.file)
+    document = {"schema": 1, "status": status, "output": "".join(output), "errors": "".join(errors)}
+    sys.stdout.write(dump_json(document).decode())
+    return status
+
+
+def _check(options: argparse.Namespace, text: bytes) -> int:
+    errors = grub2.check(text, options.file)
+    if options.json:
+        rows = [
+            {"file": error.file, "line": error.line, "column": error.column, "message": error.message}
+            for error in errors
+        ]
+        sys.stdout.write(dump_json({"schema": 1, "errors": rows}).decode())
+    else:
+        for error in errors:
+            report(error)
+    return ConfigError.exit_status if errors else 0
 
 
 def _read(file: str) -> bytes:

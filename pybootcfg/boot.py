@@ -6,6 +6,7 @@ itself and a success can be explained.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -181,9 +182,17 @@ def _netware(guest: Guest, volume: GuestVolume, request: Request) -> Boot | None
     return Boot(kernel, (), request.args, (f"{volume.name} holds NetWare",))
 
 
-def _from_menu(guest: Guest, menu: Menu, request: Request) -> Boot:
+def _from_menu(guest: Guest, menu: Menu, request: Request, reasons: tuple[str, ...] = ()) -> Boot:
     choice = choose.choose(menu, request.entry)
-    return boot_entry(guest, choice.entry, request.args, choice.reasons)
+    reasons += choice.reasons
+    try:
+        return boot_entry(guest, choice.entry, request.args, reasons)
+    except GuestFileMissing as error:
+        if request.entry is not None or len(menu.defaults) < 2:
+            raise
+        # As the boot loader does when an entry fails: on to what the configuration names as fallbacks.
+        rest = dataclasses.replace(menu, defaults=menu.defaults[1:])
+        return _from_menu(guest, rest, request, (*reasons, f"{error}, so the fallback is tried"))
 
 
 def boot_entry(guest: Guest, entry: Entry, more_args: str, reasons: tuple[str, ...]) -> Boot:

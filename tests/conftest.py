@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from syrupy.assertion import SnapshotAssertion
+from syrupy.extensions.amber import AmberSnapshotExtension
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
@@ -68,6 +70,18 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     image = tmp_path_factory.mktemp("sample") / "sample.img"
     image.write_bytes(lzma.decompress((ROOT / "examples/sample.img.xz").read_bytes()))
     return image
+
+
+class SnapshotsFolder(AmberSnapshotExtension):
+    """Keeps snapshots in tests/snapshots/."""
+
+    snapshot_dirname = "snapshots"
+
+
+@pytest.fixture
+def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
+    """The snapshot that belongs to a test."""
+    return snapshot.use_extension(SnapshotsFolder)
 
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
