@@ -153,7 +153,7 @@ nvpair = Struct(
         {
             "UINT64": Int64ub,
             "STRING": Struct("length" / Int32ub, "text" / Bytes(this.length)),
-            "UINT64_ARRAY": Array(this._.nelem, Int64ub),
+            "UINT64_ARRAY": Struct("length" / Int32ub, "elements" / Array(this.length, Int64ub)),
         },
         default=Bytes(0),
     ),
@@ -162,3 +162,4 @@ nvpair = Struct(
 
 uint64 = Int64ub
 string_length = Int32ub
+array_length = Int32ub  # of arrays of numbers; arrays of lists have none

@@ -87,7 +87,8 @@ class _Reader:
             return self._text(at)
         if code == layout.DATA_TYPE_UINT64_ARRAY:
             limits.ZFS_NVPAIRS.check(count, path)
-            return layout.uint64.array(self.data, count, at), at + 8 * count
+            start = at + layout.array_length.size  # which says `count` again
+            return layout.uint64.array(self.data, count, start), start + 8 * count
         if code == layout.DATA_TYPE_NVLIST:
             return self._list(at, depth + 1, path + ".")
         if code == layout.DATA_TYPE_NVLIST_ARRAY:
