@@ -4,7 +4,7 @@ Specifications: OpenZFS <sys/zil.h>.  A log block begins (ZILOG2) or ends (ZILOG
 of `lrc_reclen` bytes fill it up to `zc_nused`.  A block whose checksum is wrong ends the chain.
 """
 
-from construct import Array, Int64un, Struct
+from construct import Array, Int32un, Int64un, Struct
 
 from pybootcfg.formats.zfs_blkptr import blkptr
 
@@ -91,5 +91,65 @@ lr_rename = Struct("lr_sdoid" / Int64un, "lr_tdoid" / Int64un)
 lr_rename_whiteout = Struct(
     "lr_sdoid" / Int64un,
     "lr_tdoid" / Int64un,
-    "lr_whiteout" / Array(8, Int64un),
+    "lr_whiteout" / Array(8, Int64un),  # object, mode, …
 )
+"""Then both names."""
+
+lr_acl = Struct(
+    "lr_aclcnt" / Int64un,
+    "lr_domcnt" / Int64un,
+    "lr_fuidcnt" / Int64un,
+    "lr_acl_bytes" / Int64un,
+    "lr_acl_flags" / Int64un,
+)
+"""After `lr_create` in records with an ACL; then attributes, entries, identities, domains, the name."""
+
+lr_attr = Struct("lr_attr_masksize" / Int32un)
+"""Optional attributes: that many 32-bit words, then LR_ATTR_END_SIZE bytes."""
+
+LR_ATTR_END_SIZE = 56
+
+lr_write = Struct(
+    "lr_foid" / Int64un,
+    "lr_offset" / Int64un,
+    "lr_length" / Int64un,
+    "lr_blkoff" / Int64un,
+    "lr_blkptr" / blkptr,
+)
+"""Then the data, unless it is where lr_blkptr points."""
+
+lr_truncate = Struct(
+    "lr_foid" / Int64un,
+    "lr_offset" / Int64un,
+    "lr_length" / Int64un,  # 0: to the end
+)
+
+# What lr_mask means depends on the system: Linux stores its own bits, all others those of Solaris.
+LINUX_ATTR_MODE = 0x0001
+LINUX_ATTR_SIZE = 0x0008
+LINUX_ATTR_MTIME = 0x0020
+LINUX_ATTR_CTIME = 0x0040  # nearly always there, and no attribute that Solaris can set
+AT_MODE = 0x0002
+AT_SIZE = 0x0080
+AT_MTIME = 0x0200
+VNOVAL = (1 << 64) - 1  # an lr_size that FreeBSD does not set
+
+lr_setattr = Struct(
+    "lr_foid" / Int64un,
+    "lr_mask" / Int64un,
+    "lr_mode" / Int64un,
+    "lr_uid" / Int64un,
+    "lr_gid" / Int64un,
+    "lr_size" / Int64un,
+    "lr_atime" / Array(2, Int64un),
+    "lr_mtime" / Array(2, Int64un),
+)
+
+lr_clone_range = Struct(
+    "lr_foid" / Int64un,
+    "lr_offset" / Int64un,
+    "lr_length" / Int64un,
+    "lr_blksz" / Int64un,
+    "lr_nbps" / Int64un,
+)
+"""Then the block pointers."""

@@ -127,7 +127,9 @@ ZFS_DATASET_DEPTH = Limit("zfs-dataset-depth", 128, "datasets below each other; 
 ZFS_CONFIG_SIZE = Limit("zfs-config-size", 16 * MIB, "bytes of the packed configuration in the pool")
 ZFS_ATTRIBUTES = Limit("zfs-attributes", 4096, "system attributes or layouts registered; ZPL has 22")
 ZFS_LOG_BLOCKS = Limit("zfs-log-blocks", 16384, "blocks of one intent log")
-ZFS_LOG_RECORDS = Limit("zfs-log-records", 1_000_000, "records of one intent log")
+ZFS_LOG_DATA = Limit("zfs-log-data", 256 * MIB, "bytes of file data in the records of one intent log")
+ZFS_LOG_NAMES = Limit("zfs-log-names", 10_000, "names looked through to say which files a log touches")
+ZFS_LOG_RECORDS = Limit("zfs-log-records", 200_000, "records of one intent log")
 
 # --- grub2 ---------------------------------------------------------------------------------------
 GRUB_STEPS = Limit("grub-steps", 400_000, "commands run for one configuration; a large real one needs 10,000")
@@ -147,3 +149,13 @@ REGEXP_STATES = Limit("regexp-states", 5000, "states of the machine that matches
 REGEXP_REPEATS = Limit("regexp-repeats", 255, "RE_DUP_MAX of POSIX")
 REGEXP_DEPTH = Limit("regexp-depth", 50, "groups inside one another in a regular expression")
 REGEXP_WORK = Limit("regexp-work", 1_000_000, "states visited in matching, over a whole run")
+
+# --- syslinux ------------------------------------------------------------------------------------
+SYSLINUX_STATEMENTS = Limit("syslinux-statements", 200_000, "lines read for one menu; a large one has 2,000")
+SYSLINUX_LINE = Limit("syslinux-line", 64 * KIB, "characters of one line; SYSLINUX itself reads 4095 at a time")
+SYSLINUX_LABELS = Limit("syslinux-labels", 20_000, "labels and submenus, those of further configurations too")
+SYSLINUX_INCLUDES = Limit("syslinux-includes", 16, "files that include each other; as syslinux.cfg(5) says")
+SYSLINUX_MENU_DEPTH = Limit("syslinux-menu-depth", 16, "submenus and further configurations in one another")
+SYSLINUX_FILES = Limit("syslinux-files", 500, "files included, and configurations that entries load")
+SYSLINUX_COMMANDS = Limit("syslinux-commands", 16, "commands that lead to one another, as ifcpu64.c32 does")
+SYSLINUX_WARNINGS = Limit("syslinux-warnings", 200, "warnings kept for a configuration, and for an entry")

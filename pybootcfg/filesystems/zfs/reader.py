@@ -14,6 +14,7 @@ from pybootcfg.filesystems.zfs import dsl, inspection
 from pybootcfg.filesystems.zfs.dsl import Dataset, Directory
 from pybootcfg.filesystems.zfs.label import Uberblock
 from pybootcfg.filesystems.zfs.pool import Pool
+from pybootcfg.filesystems.zfs.replay import open_dataset
 from pybootcfg.filesystems.zfs.view import Locked, MountedDirectory, MountPoint
 from pybootcfg.filesystems.zfs.znode import FileSystem
 from pybootcfg.source import Source
@@ -115,7 +116,13 @@ class Zfs(Filesystem):
     def _root(self, dataset: Dataset) -> Node:
         opened = self._opened.get(dataset.object)
         if opened is None:
-            opened = FileSystem(dataset.open(), dataset.object)
+            opened = open_dataset(
+                dataset.open(),
+                dataset.object,
+                self.pool.uberblock.txg,
+                self.warn,
+                replay=self.options.replay_journal,
+            )
             self._opened[dataset.object] = opened
         return opened.root
 

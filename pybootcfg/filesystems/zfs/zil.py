@@ -52,7 +52,7 @@ def pending(objects: ObjectSet, last_txg: int) -> list[Record]:
     header: Any = objects.phys.os_zil_header
     first_txg = header.zh_claim_txg or last_txg + 1
     claimed = header.zh_claim_txg != 0
-    found = []
+    found: list[Record] = []
     budget = limits.ZFS_LOG_RECORDS.budget(f"{objects.name}: intent log")
     for block in _chain(objects, header.zh_claim_blk_seq if claimed else None):
         for kind, txg, record in _records(block):
