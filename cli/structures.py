@@ -15,6 +15,7 @@ from pybootcfg.results import dump_json
 from pybootcfg.tracing import Field
 
 HEX_BYTES = 8  #: bytes of a field that its line shows
+HEX_VALUE = 32  #: bytes of a value that is no text
 
 
 def inspect(options: argparse.Namespace) -> int:
@@ -95,10 +96,11 @@ def _print_fields(page: Page, field: Field, base: int, depth: int) -> None:
 def _describe(field: Field) -> list[str | tuple[str, str]]:
     pieces: list[str | tuple[str, str]] = []
     if isinstance(field.value, bytes):
-        stripped = field.value.rstrip(b"\0")
-        pieces.append((printable(field.symbol or stripped) if stripped else "zeros", "value"))
+        pieces.append((printable(field.symbol) if field.symbol else _bytes(field.value), "value"))
     elif field.symbol is not None:
         pieces += [(field.symbol or "none", "value"), f" ({field.value:#x})"]
+    elif isinstance(field.value, int) and field.valid is not None:
+        pieces.append((f"{field.value:#x}", "value"))  # a magic number
     elif field.value is not None:
         pieces.append((str(field.value), "value"))
     if field.valid is not None:
@@ -106,3 +108,14 @@ def _describe(field: Field) -> list[str | tuple[str, str]]:
     elif field.error:
         pieces.append((field.error, "bad"))
     return pieces
+
+
+def _bytes(value: bytes) -> str:
+    """Return bytes as text where they are text up to zeros, else the first of them in hexadecimal."""
+    stripped = value.rstrip(b"\0")
+    if not stripped:
+        return "zeros"
+    if all(0x20 <= byte < 0x7F for byte in stripped):
+        return f'"{stripped.decode("ascii").rstrip()}"'
+    shown = value[:HEX_VALUE].hex()
+    return shown + (f"… ({len(value)} bytes)" if len(value) > HEX_VALUE else "")

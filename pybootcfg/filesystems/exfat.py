@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, LimitExceeded, UnsupportedFeature, printable
 from pybootcfg.filesystems.base import Extent, Filesystem, Hole, Node, Options, Run, Structure
-from pybootcfg.filesystems.fat_directory import fold, timestamp
-from pybootcfg.filesystems.fat_table import EntryFormat, FileAllocationTable
+from pybootcfg.filesystems.fat.directory import fold, timestamp
+from pybootcfg.filesystems.fat.table import EntryFormat, FileAllocationTable
 from pybootcfg.kind import Kind
 from pybootcfg.source import Source
 

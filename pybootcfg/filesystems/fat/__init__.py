@@ -11,9 +11,9 @@ from typing import Any
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, LimitExceeded, printable
 from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options, Run, Structure
-from pybootcfg.filesystems.fat_boot import read_geometry
-from pybootcfg.filesystems.fat_directory import Cursor, Entry, fold, label_text, timestamp
-from pybootcfg.filesystems.fat_table import EntryFormat, FileAllocationTable
+from pybootcfg.filesystems.fat.boot import read_geometry
+from pybootcfg.filesystems.fat.directory import Cursor, Entry, fold, label_text, timestamp
+from pybootcfg.filesystems.fat.table import EntryFormat, FileAllocationTable
 from pybootcfg.kind import Kind
 from pybootcfg.source import Source
 
