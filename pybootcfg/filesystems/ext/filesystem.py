@@ -122,7 +122,7 @@ class Ext(Filesystem):
         return ExtNode(self, layout.ROOT_INO)
 
     def structures(self) -> Iterator[Structure]:
-        """Yield the superblocks of the file system and its journal, the root's inode, the group descriptors."""
+        """Yield the superblock, the journal's, the inode of the root and the group descriptors."""
         yield from self._superblocks()
         yield self._inode_structure(layout.ROOT_INO)
         for group in range(self.superblock.groups):
