@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 class EntryKind(enum.StrEnum):
@@ -52,7 +52,7 @@ class Entry:
     """One thing that the menu offers to boot.
 
     `args` is the command line exactly as the kernel would get it, without the kernel's own name.
-    `restricted` entries ask for a password unless `users` says that all may boot them.
+    A `restricted` entry is for those only who know the password of a superuser or of one of `users`.
     """
 
     title: str
@@ -67,6 +67,7 @@ class Entry:
     hidden: bool = False
     restricted: bool = False
     warnings: tuple[str, ...] = ()
+    users: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,9 +80,28 @@ class Submenu:
     items: tuple[Item, ...] = ()
     defaults: tuple[str, ...] = ()
     hidden: bool = False
+    restricted: bool = False
+    users: tuple[str, ...] = ()
 
 
 Item = Entry | Submenu
+
+
+class Scheme(enum.StrEnum):
+    """How the secret of a password is written."""
+
+    PLAIN = "plain"
+    CRYPT = "crypt"  #: crypt(5): `$1$` MD5, `$5$` SHA-256, `$6$` SHA-512
+    PBKDF2 = "pbkdf2"  #: GRUB 2: `grub.pbkdf2.sha512.ITERATIONS.SALT.HASH`
+
+
+@dataclass(frozen=True)
+class Password:
+    """What a user must type; `user` is empty in the dialects that know no users."""
+
+    user: str
+    scheme: Scheme
+    secret: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -91,6 +111,9 @@ class Menu:
     `defaults` are the wishes of the configuration in the order in which they count (default, then
     fallbacks), each in the dialect's own words: a number, a title, an id, `1>2`; choose.py resolves
     them.  `timeout` is in seconds, None when the menu waits for ever or says nothing.
+
+    `superusers` is None when anybody may edit entries; else only they may, and boot what is restricted.
+    A dialect that has one password and no users gives `("",)`.
     """
 
     dialect: str
@@ -100,6 +123,8 @@ class Menu:
     timeout: float | None = None
     hidden: bool = False
     warnings: tuple[str, ...] = ()
+    superusers: tuple[str, ...] | None = None
+    passwords: tuple[Password, ...] = ()
 
     def flat(self) -> Iterator[tuple[tuple[Submenu, ...], Entry]]:
         """Yield each entry in menu order with the submenus above it."""
