@@ -24,6 +24,7 @@ from pybootcfg.errors import (
 from pybootcfg.filesystems import open_filesystem
 from pybootcfg.filesystems.base import Filesystem, Node, Options
 from pybootcfg.kind import Kind
+from pybootcfg.loopback import NodeSource
 from pybootcfg.menu import FileRef, Menu
 from pybootcfg.source import FileSource, Source
 from pybootcfg.volumes import boot_order, read_table
@@ -42,7 +43,7 @@ def decode(data: bytes) -> str:
 
 @dataclass(frozen=True)
 class Disk:
-    """One disk of the guest: `d1` is the image, `d2` and on the further devices."""
+    """One disk of the guest: `d1` is the image, `d2` and on the further devices; 0 is a file on another."""
 
     number: int
     source: Source
@@ -59,7 +60,7 @@ class GuestVolume:
         self._given = filesystem
         self.disk = disk
         self.volume = volume
-        self.name = volume.name if disk.number == 1 else f"d{disk.number}{volume.name}"
+        self.name = volume.name if disk.number in (0, 1) else f"d{disk.number}{volume.name}"
 
     @functools.cached_property
     def _opened(self) -> Filesystem | BootcfgError | None:
@@ -208,6 +209,22 @@ class Guest:
             and (filesystem.uuid.casefold() == wanted if key is SearchKey.UUID else filesystem.label == value)
             and value
         ]
+
+    def loopback(self, image: FileRef) -> str:
+        """Return the volume that the file system in a file makes, as GRUB's `loopback` does.
+
+        Raises what stands in the way, UnsupportedFeature when there is no file system.
+        """
+        name = str(image)
+        if name not in self._by_name:
+            limits.LOOPBACKS.check(len(self._by_name) - len(self.listed) + 1, name)
+            source = NodeSource(self.node(image), name)
+            filesystem = open_filesystem(source, Options(self.options.replay_journal))
+            if filesystem is None:
+                raise UnsupportedFeature("file system", f"no known file system in {printable(name)}")
+            disk = Disk(0, source, Table("none", 512))
+            self._by_name[name] = GuestVolume(self, disk, Volume(name, source, 0, source.size), filesystem)
+        return name
 
     # --- files -----------------------------------------------------------------------------------
 

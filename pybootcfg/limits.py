@@ -77,7 +77,12 @@ DIRECTORY_NAMES = Limit("directory-names", 200_000, "names of one directory held
 LISTED_FAILURES = Limit("listed-failures", 100_000, "files of one listing that cannot be read")
 LISTED_FILES = Limit("listed-files", 20_000_000, "files in one recursive listing")
 
+# --- files as disks ------------------------------------------------------------------------------
+LOOPBACKS = Limit("loopbacks", 64, "files of one guest opened as disks; real configurations name one or two")
+LOOPBACK_RUNS = Limit("loopback-runs", 500_000, "fragments of a file that is opened as a disk")
+
 # --- grammars ------------------------------------------------------------------------------------
+SYNTAX_TOKENS = Limit("syntax-tokens", 300_000, "words and symbols in one statement or document; real ones stay under 20,000")
 SYNTAX_DEPTH = Limit("syntax-depth", 2000, "entries on the parser's stack; real grub.cfg files stay under 60")
 
 # --- fat -----------------------------------------------------------------------------------------
@@ -139,7 +144,7 @@ GRUB_MENU_DEPTH = Limit("grub-menu-depth", 10, "submenus and further configurati
 GRUB_TEXT = Limit("grub-text", 4 * MIB, "characters of script parsed; the largest real grub.cfg has 1.7 MB")
 GRUB_VARIABLE = Limit("grub-variable", 64 * KIB, "characters in one variable; a kernel takes 4 KiB of arguments")
 GRUB_VARIABLES = Limit("grub-variables", 10_000, "variables in one context; GRUB's own are 50")
-GRUB_EXPANSION = Limit("grub-expansion", 64 * MIB, "characters that words expand to, over a whole run")
+GRUB_EXPANSION = Limit("grub-expansion", 32 * MIB, "characters that words expand to, over a whole run")
 GRUB_OUTPUT = Limit("grub-output", 4 * MIB, "characters that a script prints")
 GRUB_ENTRIES = Limit("grub-entries", 20_000, "entries of a menu and all its submenus")
 GRUB_FILE_ACCESSES = Limit("grub-file-accesses", 20_000, "questions about the guest's files and devices")

@@ -53,6 +53,9 @@ class Machine(Protocol):
     def search(self, key: SearchKey, value: str) -> Sequence[str]:
         """Return the volumes that have the label, UUID (without regard to case) or file, in order."""
 
+    def loopback(self, image: FileRef) -> str:
+        """Return the volume that the file system inside a file makes; raises BootcfgError."""
+
     def kind(self, file: FileRef) -> Kind | None:
         """Return what a path names, symbolic links followed; None when it cannot be read."""
 
