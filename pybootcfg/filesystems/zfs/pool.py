@@ -46,6 +46,10 @@ class Pool:
         self.config = max((device.config for device in self.devices), key=_txg)
         self.name = nvlist.text(self.config, "name")
         self._refuse()
+        self._uberblocks = [
+            label.uberblocks(device, nvlist.number(nvlist.child(device.config, "vdev_tree"), "ashift"))
+            for device in self.devices
+        ]
         self.blocks = BlockReader(self.name, warn)
         self.uberblock, self.mos = self._open()
         self._trust()
@@ -88,9 +92,8 @@ class Pool:
     def _newest(self) -> list[Uberblock]:
         """Return the uberblocks worth trying, the newest first, one for each transaction group."""
         found: dict[tuple[int, int, int], Uberblock] = {}
-        for device in self.devices:
-            ashift = nvlist.number(nvlist.child(device.config, "vdev_tree"), "ashift")
-            for block in label.uberblocks(device, ashift):
+        for blocks in self._uberblocks:
+            for block in blocks:
                 found.setdefault(label.age(block), block)
         ordered_blocks = [found[age] for age in sorted(found, reverse=True)]
         if not ordered_blocks:
@@ -163,14 +166,24 @@ class Pool:
         for device in self.devices:
             if nvlist.number(device.config, "guid") == guid:
                 self._used.add(guid)
-                return Leaf(device.source.name, device.source, stale=self._is_stale(device))
+                return Leaf(device.source.name, device.source, stale=self._missed(device) > 0)
         self._lost.append(path)
         return Missing(path)
 
-    def _is_stale(self, device: Device) -> bool:
-        ashift = nvlist.number(nvlist.child(device.config, "vdev_tree"), "ashift")
-        newest = label.uberblocks(device, ashift)[:1]
-        return not newest or newest[0].txg < self.uberblock.txg
+    def _missed(self, device: Device) -> int:
+        """Return the last txg that a device missed, 0 for none.
+
+        Uberblocks go to all devices of a top-level vdev, but not to all such vdevs.
+        """
+        top = nvlist.number(device.config, "top_guid")
+        peers = [
+            blocks[0].txg
+            for peer, blocks in zip(self.devices, self._uberblocks, strict=True)
+            if blocks and nvlist.number(peer.config, "top_guid") == top
+        ]
+        own = self._uberblocks[self.devices.index(device)]
+        newest = max(peers, default=0)
+        return newest if not own or own[0].txg < newest else 0
 
     def _raidz(self, tree: Config, name: str, members: Sequence[Vdev]) -> Vdev:
         limits.ZFS_RAIDZ_WIDTH.check(len(members), name)
@@ -240,8 +253,7 @@ class Pool:
                 self.warn(f"{name}: label {numbers} is damaged")
             if nvlist.number(device.config, "guid") not in self._used:
                 self.warn(f"{name}: the device is no longer part of the pool {self.name}")
-            elif self._is_stale(device):
-                missed = self.uberblock.txg
+            elif missed := self._missed(device):
                 self.warn(f"{name}: the device is stale, it missed transaction groups up to {missed}")
 
     def _check_features(self) -> None:

@@ -393,6 +393,8 @@ def open_dataset(
     except ImageError as error:
         warn(f"{objects.name}: the intent log cannot be read: {error}")
         records = []
+    if not records and zil.unreachable(objects):
+        warn(f"{objects.name}: the intent log may hold changes, but its device is missing")
     if records and not replay:
         warn(f"{objects.name}: {len(records)} records of the intent log are not replayed")
     if records and replay:
