@@ -157,7 +157,7 @@ REGEXP_WORK = Limit("regexp-work", 1_000_000, "states visited in matching, over 
 
 # --- syslinux ------------------------------------------------------------------------------------
 SYSLINUX_STATEMENTS = Limit("syslinux-statements", 200_000, "lines read for one menu; a large one has 2,000")
-SYSLINUX_LINE = Limit("syslinux-line", 64 * KIB, "characters of one line; SYSLINUX itself reads 4095 at a time")
+SYSLINUX_LINE = Limit("syslinux-line", 64 * KIB, "characters of one line; SYSLINUX reads 4095 at a time")
 SYSLINUX_LABELS = Limit("syslinux-labels", 20_000, "labels and submenus, those of further configurations too")
 SYSLINUX_INCLUDES = Limit("syslinux-includes", 16, "files that include each other; as syslinux.cfg(5) says")
 SYSLINUX_MENU_DEPTH = Limit("syslinux-menu-depth", 16, "submenus and further configurations in one another")

@@ -30,6 +30,40 @@ DIALECTS = (
             "/EFI/*/grub.cfg",
         ),
     ),
+    Dialect(
+        "syslinux",
+        (
+            # where the real pygrub looks
+            "/boot/isolinux/isolinux.cfg",
+            "/boot/extlinux/extlinux.conf",
+            "/boot/extlinux.conf",
+            "/extlinux/extlinux.conf",
+            "/extlinux.conf",
+            # where SYSLINUX and EXTLINUX look: each directory, extlinux.conf (above) before syslinux.cfg
+            "/boot/syslinux/extlinux.conf",
+            "/boot/syslinux/syslinux.cfg",
+            "/boot/syslinux.cfg",
+            "/syslinux/extlinux.conf",
+            "/syslinux/syslinux.cfg",
+            "/boot/extlinux/syslinux.cfg",
+            "/extlinux/syslinux.cfg",
+            "/syslinux.cfg",
+            # where ISOLINUX looks
+            "/boot/isolinux/syslinux.cfg",
+            "/isolinux/isolinux.cfg",
+            "/isolinux/syslinux.cfg",
+            "/boot/syslinux/isolinux.cfg",
+            "/syslinux/isolinux.cfg",
+            "/isolinux.cfg",
+            # where syslinux.efi is put
+            "/EFI/BOOT/syslinux.cfg",
+            "/EFI/syslinux/syslinux.cfg",
+            # what PXELINUX and U-Boot ask for last
+            "/boot/pxelinux.cfg/default",
+            "/pxelinux.cfg/default",
+            "/tftpboot/pxelinux.cfg/default",
+        ),
+    ),
 )
 
 

@@ -1,0 +1,86 @@
+"""File names as SYSLINUX and its relatives take them.
+
+doc/isolinux.txt and doc/pxelinux.txt of SYSLINUX 6.04 ("FILENAME SYNTAX"): a name that begins with a
+slash counts from the root, any other from the current directory, which is that of the configuration,
+and with PXELINUX the one above `pxelinux.cfg`.
+"""
+
+from __future__ import annotations
+
+import enum
+import posixpath
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pybootcfg.dialects.base import Machine
+from pybootcfg.errors import printable
+from pybootcfg.kind import Kind
+from pybootcfg.menu import FileRef
+
+Warn = Callable[[str], None]
+
+_BACKSLASHES = ("fat", "")  #: file systems whose names may be written with backslashes
+
+
+class Derivative(enum.StrEnum):
+    """Which of the boot loaders reads the configuration; EXTLINUX is a SYSLINUX."""
+
+    SYSLINUX = "sys"
+    ISOLINUX = "iso"
+    PXELINUX = "pxe"
+
+
+@dataclass(frozen=True)
+class Names:
+    """What names mean in a current directory on a volume."""
+
+    machine: Machine
+    volume: str
+    folder: str
+    derivative: Derivative
+
+    @classmethod
+    def of(cls, machine: Machine, config: FileRef) -> Names:
+        """Return what names mean in a configuration that the boot loader starts with."""
+        folder, name = posixpath.split(config.path)
+        above, last = posixpath.split(folder)
+        if last == "pxelinux.cfg":
+            return cls(machine, config.volume, above, Derivative.PXELINUX)
+        isolinux = name.lower() == "isolinux.cfg"
+        return cls(machine, config.volume, folder, Derivative.ISOLINUX if isolinux else Derivative.SYSLINUX)
+
+    def file(self, name: str, warn: Warn) -> FileRef:
+        """Return the file that a name means; one that is not in the guest keeps its name as it is."""
+        volume = self.volume
+        if name.startswith("("):
+            device, closed, path = name.removeprefix("(").partition(")")
+            found = self.machine.device(device) if closed else None
+            if found is None:
+                where = volume or "the volume of the configuration"
+                warn(f"device ({printable(device)}) is unknown; {printable(path)} is taken from {where}")
+            volume, name = (volume if found is None else found), "/" + path.removeprefix(":")
+        elif "::" in name:
+            server, _, path = name.partition("::")
+            if server:
+                warn(f"{printable(name)} is on another machine")
+                return FileRef(name, volume)
+            name = f"/{path}"
+        elif "://" in name:
+            warn(f"{printable(name)} is on another machine")
+            return FileRef(name, volume)
+        if "\\" in name and self._filesystem(volume).startswith(_BACKSLASHES):
+            name = name.replace("\\", "/")
+        path = posixpath.normpath(posixpath.join(self.folder, name))
+        return FileRef("/" + path.lstrip("/"), volume)
+
+    def enter(self, name: str, warn: Warn) -> Names:
+        """Return what names mean after a change of directory; one that is not there changes nothing."""
+        folder = self.file(name, warn)
+        if self.machine.kind(folder) is not Kind.DIRECTORY:
+            warn(f"there is no directory {printable(folder.path)} to change to")
+            return self
+        return Names(self.machine, folder.volume, folder.path, self.derivative)
+
+    def _filesystem(self, volume: str) -> str:
+        facts = (facts.filesystem for facts in self.machine.volumes() if facts.name == volume)
+        return next(facts, "")
