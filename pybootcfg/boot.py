@@ -132,7 +132,7 @@ def _boot_volume(guest: Guest, volume: GuestVolume, request: Request, attempts: 
         return sniffed
     for configuration in _configurations(guest, volume):
         try:
-            return _from_menu(guest, guest.interpret(configuration, request.settings), request)
+            return boot_menu(guest, guest.interpret(configuration, request.settings), request)
         except BootcfgError as error:
             attempts.append(Attempt(volume, f"{printable(configuration.file.path)}: {error}"))
     return None
@@ -182,7 +182,8 @@ def _netware(guest: Guest, volume: GuestVolume, request: Request) -> Boot | None
     return Boot(kernel, (), request.args, (f"{volume.name} holds NetWare",))
 
 
-def _from_menu(guest: Guest, menu: Menu, request: Request, reasons: tuple[str, ...] = ()) -> Boot:
+def boot_menu(guest: Guest, menu: Menu, request: Request, reasons: tuple[str, ...] = ()) -> Boot:
+    """Return what a menu boots: the entry asked for, else its default, else its fallbacks in turn."""
     choice = choose.choose(menu, request.entry)
     reasons += choice.reasons
     try:
@@ -192,7 +193,7 @@ def _from_menu(guest: Guest, menu: Menu, request: Request, reasons: tuple[str, .
             raise
         # As the boot loader does when an entry fails: on to what the configuration names as fallbacks.
         rest = dataclasses.replace(menu, defaults=menu.defaults[1:])
-        return _from_menu(guest, rest, request, (*reasons, f"{error}, so the fallback is tried"))
+        return boot_menu(guest, rest, request, (*reasons, f"{error}, so the fallback is tried"))
 
 
 def boot_entry(guest: Guest, entry: Entry, more_args: str, reasons: tuple[str, ...]) -> Boot:
