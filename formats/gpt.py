@@ -8,7 +8,7 @@
 Everything is little-endian; a GUID is a record of little-endian fields and big-endian bytes.
 """
 
-from typing import Any
+from uuid import UUID
 
 from construct import Bytes, Const, Enum, FlagsEnum, Int16ul, Int32ul, Int64ul, Struct
 
@@ -82,15 +82,6 @@ guid = Struct(
 )
 
 
-def guid_text(value: bytes) -> str:
-    """Return sixteen bytes as people write a GUID, in upper case."""
-    fields: Any = guid.parse(value)
-    return (
-        f"{fields.time_low:08X}-{fields.time_mid:04X}-{fields.time_hi_and_version:04X}"
-        f"-{fields.clock_seq.hex().upper()}-{fields.node.hex().upper()}"
-    )
-
-
 class Guid(Bytes):  # type: ignore[misc]  # Construct has no types
     """Sixteen bytes that are a GUID."""
 
@@ -99,7 +90,7 @@ class Guid(Bytes):  # type: ignore[misc]  # Construct has no types
 
     def symbol(self, value: bytes) -> str:
         """Return what people call this value: the GUID and, for a known partition type, its name."""
-        text = guid_text(value)
+        text = str(UUID(bytes_le=value)).upper()
         return f"{text} ({PARTITION_TYPES[text]})" if text in PARTITION_TYPES else text
 
 

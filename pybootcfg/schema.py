@@ -59,6 +59,22 @@ class Plan(NamedTuple):
     expected: int | bytes | None = None
 
 
+class Prepared(NamedTuple):
+    """A schema of the module `module` of formats/, lowered when the package was built.
+
+    `plan` is None for a schema of variable size.  Construct is imported only when the schema itself
+    is wanted.
+    """
+
+    module: str
+    name: str
+    plan: Plan | None
+
+    def schema(self) -> Construct:
+        """Return the Construct schema."""
+        return getattr(importlib.import_module(f"pybootcfg.formats.{self.module}"), self.name)
+
+
 class NotFixed(Exception):
     """The schema's size depends on its contents, so that Construct itself must parse it."""
 
@@ -96,6 +112,13 @@ def lower(schema: Construct, name: str) -> Plan:
         names = tuple(part.name or "" for part in schema.subcons)
         return Plan("record", sum(part.size for part in parts), name=name, names=names, parts=parts)
     raise NotFixed(f"{name}: {schema!r}")
+
+
+def _lower(schema: Construct, name: str) -> Plan | None:
+    try:
+        return lower(schema, name)
+    except NotFixed:
+        return None
 
 
 _CODES = {"b": "b", "B": "B", "h": "h", "H": "H", "i": "i", "I": "I", "l": "i", "L": "I", "q": "q", "Q": "Q"}
@@ -254,27 +277,30 @@ def _leaves(plan: Plan) -> Iterator[Plan]:
 class Decoder:
     """Decodes one schema; `name` is the structure's name in its specification."""
 
-    def __init__(self, name: str, schema: Construct, order: str = "<") -> None:
+    def __init__(self, name: str, form: Construct | Prepared, order: str = "<") -> None:
         self.name = name
-        self.schema = schema
+        self._form = form
         self.order = order
+
+    @functools.cached_property
+    def schema(self) -> Construct:
+        """The Construct schema itself."""
+        return self._form.schema() if isinstance(self._form, Prepared) else self._form
 
     @functools.cached_property
     def big(self) -> Decoder:
         """The same structure with its native-order fields read big-endian."""
-        return Decoder(self.name, self.schema, ">")
+        return Decoder(self.name, self._form, ">")
 
     @functools.cached_property
     def little(self) -> Decoder:
         """The same structure with its native-order fields read little-endian."""
-        return Decoder(self.name, self.schema, "<")
+        return Decoder(self.name, self._form, "<")
 
     @functools.cached_property
     def _unpacker(self) -> _Unpacker | None:
-        try:
-            return _Unpacker(lower(self.schema, self.name), self.order)
-        except NotFixed:
-            return None
+        plan = self._form.plan if isinstance(self._form, Prepared) else _lower(self._form, self.name)
+        return _Unpacker(plan, self.order) if plan else None
 
     @functools.cached_property
     def size(self) -> int:
@@ -377,10 +403,18 @@ class Format:
     """One module of formats/: its schemas as Decoders, its constants as they stand."""
 
     def __init__(self, name: str) -> None:
-        self._module = importlib.import_module(f"pybootcfg.formats.{name}")
+        self._name = name
+        try:
+            prepared = importlib.import_module(f"pybootcfg.prepared.format_{name}")
+        except ModuleNotFoundError:  # run from the sources
+            importlib.import_module(f"pybootcfg.formats.{name}")
+            return
+        vars(self).update(prepared.CONSTANTS)
+        for schema, plan in prepared.PLANS.items():
+            setattr(self, schema, Decoder(schema, Prepared(name, schema, plan and _plan(plan))))
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(self._module, name)
+        value = getattr(importlib.import_module(f"pybootcfg.formats.{self._name}"), name)
         construct = sys.modules["construct"]
         if isinstance(value, construct.Construct):
             value = Decoder(name, value)
@@ -392,3 +426,43 @@ class Format:
 def load(name: str) -> Format:
     """Return the format named `name`: a module of formats/ with decoders in place of its schemas."""
     return Format(name)
+
+
+def prepare(name: str) -> str:
+    """Return the source of the module that `load` takes in place of formats/NAME.py."""
+    import construct
+
+    constants, plans = {}, {}
+    for key, value in vars(importlib.import_module(f"pybootcfg.formats.{name}")).items():
+        if isinstance(value, construct.Construct):
+            plans[key] = _lower(value, key)
+        elif not key.startswith("__") and _is_literal(value):
+            constants[key] = value
+    lines = [f'"""Made from formats/{name}.py when the package was built."""', "", "CONSTANTS = {"]
+    lines += [f"    {key!r}: {_source(value)}," for key, value in constants.items()]
+    lines += ["}", "PLANS = {"]
+    lines += [f"    {key!r}: {plan and _literal(plan)!r}," for key, plan in plans.items()]
+    return "\n".join([*lines, "}", ""])
+
+
+def _is_literal(value: Any) -> bool:
+    """Whether a constant is plain data, which `_source` can write down."""
+    if isinstance(value, dict):
+        return all(_is_literal(part) for item in value.items() for part in item)
+    if isinstance(value, tuple | frozenset):
+        return all(map(_is_literal, value))
+    return value is None or type(value) in (bool, int, str, bytes, range)
+
+
+def _source(value: Any) -> str:
+    """Return a constant as Python writes it; a set in order, so that two builds give the same."""
+    return f"frozenset({sorted(value)!r})" if isinstance(value, frozenset) else repr(value)
+
+
+def _literal(plan: Plan) -> tuple[Any, ...]:
+    return tuple(plan._replace(parts=tuple(_literal(part) for part in plan.parts)))  # type: ignore[arg-type]
+
+
+def _plan(literal: tuple[Any, ...]) -> Plan:
+    plan = Plan._make(literal)
+    return plan._replace(parts=tuple(map(_plan, plan.parts))) if plan.parts else plan

@@ -180,10 +180,18 @@ def _partition(slot: int, entry: Any, record: Any, unit: int) -> Partition:
     return Partition(
         start=entry.starting_lba * unit,
         size=(entry.ending_lba - entry.starting_lba + 1) * unit,
-        type=layout.guid_text(entry.partition_type_guid),
+        type=_guid_text(entry.partition_type_guid).upper(),
         label=entry.partition_name.decode("utf-16-le", "replace").partition("\0")[0],
-        guid=layout.guid_text(entry.unique_partition_guid).lower(),
+        guid=_guid_text(entry.unique_partition_guid),
         active=bool(entry.attributes & layout.LEGACY_BIOS_BOOTABLE),
         grub=f"gpt{slot + 1}",
         warnings=tuple(warnings),
+    )
+
+
+def _guid_text(value: bytes) -> str:
+    fields = layout.guid.decode(value)
+    return (
+        f"{fields.time_low:08x}-{fields.time_mid:04x}-{fields.time_hi_and_version:04x}"
+        f"-{fields.clock_seq.hex()}-{fields.node.hex()}"
     )
