@@ -64,6 +64,16 @@ DIALECTS = (
             "/tftpboot/pxelinux.cfg/default",
         ),
     ),
+    Dialect(
+        "grub_legacy",
+        (
+            "/boot/grub/menu.lst",
+            "/boot/grub/grub.conf",
+            "/grub/menu.lst",
+            "/grub/grub.conf",
+        ),
+    ),
+    Dialect("lilo", ("/etc/lilo.conf",)),
 )
 
 
