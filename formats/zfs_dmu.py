@@ -14,6 +14,7 @@ from pybootcfg.formats.zfs_zil import zil_header
 DNODE_SHIFT = 9  # a slot; a dnode takes 1 + dn_extra_slots of them
 DNODE_CORE_SIZE = 64
 DNODE_BLOCK_SIZE = 16384
+DNODE_BLOCK_MAX = 131072  # ZFS makes no other size than the above
 DN_MAX_NBLKPTR = 3
 DN_MIN_INDBLKSHIFT = 10
 DN_MAX_INDBLKSHIFT = 17

@@ -18,6 +18,9 @@ layout = schema.load("zfs_dmu")
 blkptr_layout = schema.load("zfs_blkptr")
 
 
+HOLES_JOINED = 1024  #: so that a caller can stop in time, whatever size a file claims
+
+
 class Span(NamedTuple):
     """`length` bytes of an object: one block, or a hole where `pointer` is None."""
 
@@ -132,15 +135,16 @@ class Dnode:
         return pointer
 
     def spans(self, length: int) -> Iterator[Span]:
-        """Yield the first `length` bytes in order, neighbouring holes joined."""
-        hole = 0
+        """Yield the first `length` bytes in order, neighbouring holes joined (not too many at once)."""
+        hole = joined = 0
         for span in self._all_spans(length):
-            if span.pointer is None:
+            if span.pointer is None and joined < HOLES_JOINED:
                 hole += span.length
+                joined += 1
                 continue
             if hole:
                 yield Span(hole, None)
-                hole = 0
+                hole = joined = 0
             yield span
         if hole:
             yield Span(hole, None)
@@ -187,8 +191,10 @@ class ObjectSet:
         self.type: int = self.phys.os_type
         self.data = data
         self.meta = Dnode(blocks, f"{name}: meta dnode", data, 0, big=self.big)
-        if self.meta.type != layout.DMU_OT_DNODE:
-            raise self.meta.damaged(f"it is of type {self.meta.type} where DNODE must be")
+        if self.meta.type != layout.DMU_OT_DNODE or self.meta.block_size > layout.DNODE_BLOCK_MAX:
+            raise self.meta.damaged(
+                f"it is of type {self.meta.type} with blocks of {self.meta.block_size} bytes"
+            )
 
     def object(self, number: int, types: tuple[int, ...] = ()) -> Dnode:
         """Return object `number`; raises ImageError when there is none, or it is of no type in `types`."""

@@ -61,6 +61,7 @@ class Raidz(Vdev):
         self.widths = tuple(widths)
         self.expansion = expansion
         self.suspects: tuple[int, ...] = ()  # children that were wrong before
+        self.reconstructed = 0  # bytes, on trial
 
     @property
     def complete(self) -> bool:
@@ -153,7 +154,11 @@ class Raidz(Vdev):
         for extra in range(max(0, self.parity - len(missing)) + 1):
             for wrong in itertools.combinations(doubtful + rest, extra):
                 tried += 1
-                if tried > limits.ZFS_RECONSTRUCTIONS.value:
+                self.reconstructed += size if wrong else 0
+                if (
+                    tried > limits.ZFS_RECONSTRUCTIONS.value
+                    or self.reconstructed > limits.ZFS_RECONSTRUCTED.value
+                ):
                     return
                 data = self._assemble(stripes, read, missing.union(wrong))
                 if data is not None:

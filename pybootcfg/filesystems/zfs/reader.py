@@ -130,31 +130,53 @@ class Zfs(Filesystem):
         """Return a dataset's root with the pool's other datasets where they would be mounted below it."""
         base = dataset.directory.mountpoint or b"/"
         top = MountPoint(b"/")
-        for directory in self._mountable(dataset):
+        instead: list[Directory] = []  # that would be mounted where `dataset` is not
+        for directory in self._directories(dataset.directory):
             place = directory.mountpoint
-            names = _below(base, place) if place is not None else None
-            if names:
+            names = None if place is None else _below(base, place)
+            if names is None or directory.canmount == dsl_layout.ZFS_CANMOUNT_OFF:
+                continue
+            if not names:
+                instead.append(directory)
+            elif directory.canmount == dsl_layout.ZFS_CANMOUNT_ON:
                 point = top.at(names)
                 if point.open is None:
                     point.open = functools.partial(self._mounted, directory)
+        if not self.bootfs_object:
+            dataset = self._substitute(dataset, instead)
         if not top.below:
             return self._root(dataset)
         top.open = functools.partial(self._root, dataset)
         return MountedDirectory(top, None)
 
-    def _mountable(self, dataset: Dataset) -> Iterator[Directory]:
-        """Yield the directories that are mounted automatically, those below `dataset` first."""
+    def _substitute(self, dataset: Dataset, candidates: list[Directory]) -> Dataset:
+        """Return what is mounted in the root dataset's place, where it is never mounted itself.
+
+        Distributions make the pool's root dataset a mere heading, and mount one of those below it there:
+        automatically, or by the boot loader's configuration, which leaves no doubt if there is only one.
+        """
+        directory = dataset.directory
+        if directory.mountpoint is not None and directory.canmount == dsl_layout.ZFS_CANMOUNT_ON:
+            return dataset
+        automatic = [found for found in candidates if found.canmount == dsl_layout.ZFS_CANMOUNT_ON]
+        if automatic:
+            return automatic[0].head()
+        return candidates[0].head() if len(candidates) == 1 else dataset
+
+    def _directories(self, first: Directory) -> Iterator[Directory]:
+        """Yield all directories of the pool but `first`, those below it before the others."""
         budget = limits.ZFS_DATASETS.budget(self.pool.name)
-        seen = {dataset.directory.object}
-        for start in (dataset.directory, dsl.root(self.pool)):
+        seen: set[int] = set()
+        for start in (first, dsl.root(self.pool)):
             todo = [start]
             while todo:
                 directory = todo.pop()
                 budget.spend()
-                if directory.object not in seen:
-                    seen.add(directory.object)
-                    if directory.canmount == dsl_layout.ZFS_CANMOUNT_ON:
-                        yield directory
+                if directory.object in seen:
+                    continue
+                seen.add(directory.object)
+                if directory.object != first.object:
+                    yield directory
                 try:
                     todo.extend(reversed(list(directory.children())))
                 except ImageError as error:

@@ -91,6 +91,7 @@ class ReplayedFileSystem(FileSystem):
         super().__init__(objects, key)
         self.changes: dict[int, Change] = {}
         self.touched: dict[str, None] = {}
+        self._naming = limits.ZFS_LOG_NAMES.budget()
         self._memory = limits.ZFS_LOG_DATA.budget(f"{objects.name}: intent log")
         done = 0
         try:
@@ -273,10 +274,9 @@ class ReplayedFileSystem(FileSystem):
 
     def _name(self, directory: int, number: int) -> bytes:
         """Return the name of an object in its directory, for a message."""
-        budget = limits.ZFS_LOG_NAMES.budget()
         try:
             for name, node in Znode(self, directory).entries():
-                budget.spend()
+                self._naming.spend()
                 if isinstance(node, Znode) and node.number == number:
                     return name
         except (ImageError, LimitExceeded):

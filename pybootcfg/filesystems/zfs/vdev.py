@@ -95,6 +95,9 @@ class Mirror(Vdev):
         return all(child.complete for child in self.children)
 
 
+PART_COPIES = 4  #: of each part of a removed device's block; a mirror of more is not combined further
+
+
 class Segment(NamedTuple):
     """`length` bytes of a removed device that now lie at `offset` of top-level vdev `vdev`."""
 
@@ -123,14 +126,16 @@ class Indirect(Vdev):
         try:
             limits.ZFS_INDIRECT_DEPTH.check(self.depth, self.name)
             pieces = [
-                list(self.top(segment.vdev).copies(segment.offset, segment.length, birth))
+                list(itertools.islice(self._parts(segment, birth), PART_COPIES))
                 for segment in self.segments(offset, size)
             ]
         finally:
             self.depth -= 1
-        choices = itertools.islice(itertools.product(*pieces), limits.ZFS_RECONSTRUCTIONS.value)
-        for choice in choices:
+        for choice in itertools.islice(itertools.product(*pieces), limits.ZFS_COMBINATIONS.value):
             data = b"".join(piece.data for piece in choice)
             if len(data) != size:
                 raise ImageError(f"the mapping of {self.name} does not cover {size} bytes", offset=offset)
             yield Copy(data, tuple(name for piece in choice for name in piece.blamed))
+
+    def _parts(self, segment: Segment, birth: int) -> Iterator[Copy]:
+        return self.top(segment.vdev).copies(segment.offset, segment.length, birth)

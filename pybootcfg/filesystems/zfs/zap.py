@@ -173,6 +173,7 @@ class Zap:
         start, shift = self._table()
         seen: set[int] = set()
         budget = limits.ZFS_ZAP_BLOCKS.budget(self.dnode.name)
+        array = self._decoder("zap_pointer").array
         total, step = 8 << shift, self.dnode.block_size
         if start + total > self.dnode.size:
             raise self.dnode.damaged("the pointer table of its fat ZAP ends after the object")
@@ -180,7 +181,7 @@ class Zap:
             budget.spend()
             count = min(step, start + total - offset) // 8
             piece = self.dnode.read(offset, count * 8)
-            for block in self._decoder("zap_pointer").array(piece, count):
+            for block in dict.fromkeys(array(piece, count)):
                 if block not in seen:
                     seen.add(block)
                     budget.spend()

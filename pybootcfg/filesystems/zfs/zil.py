@@ -50,9 +50,10 @@ class LogBlock(NamedTuple):
 def unreachable(objects: ObjectSet) -> bool:
     """Return whether the log begins on a device that is missing."""
     pointer = decode(objects.data, ZIL_HEADER_OFFSET + ZH_LOG_OFFSET, big=objects.big)
-    return any(not objects.blocks.top(dva.vdev).complete for dva in pointer.dvas) and _block(
-        objects.blocks, pointer
-    ) is None
+    return (
+        any(not objects.blocks.top(dva.vdev).complete for dva in pointer.dvas)
+        and _block(objects.blocks, pointer) is None
+    )
 
 
 def pending(objects: ObjectSet, last_txg: int) -> list[Record]:
