@@ -58,7 +58,6 @@ class Session:
 
     def _load(self, key: Key, names: Names) -> Shown:
         files, _ = key
-        limits.SYSLINUX_MENU_DEPTH.check(self._depth, printable(str(files[0])))
         self._loaded.add(key)
         self._depth += 1
         reader = Reader(names, self._work, self.warnings, Place(files[0], 1))
@@ -73,6 +72,9 @@ class Session:
     def load_other(self, key: Key, names: Names, warnings: Warnings) -> Shown | None:
         """Return a further configuration; None when it is shown elsewhere or cannot be read."""
         if key in self._loaded:
+            return None
+        if self._depth >= limits.SYSLINUX_MENU_DEPTH.value:
+            warnings.add(f"the configuration is not read: it is the {self._depth}th in one another")
             return None
         depth = self._depth
         try:

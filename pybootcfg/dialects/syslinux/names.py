@@ -19,8 +19,6 @@ from pybootcfg.menu import FileRef
 
 Warn = Callable[[str], None]
 
-_BACKSLASHES = ("fat", "")  #: file systems whose names may be written with backslashes
-
 
 class Derivative(enum.StrEnum):
     """Which of the boot loaders reads the configuration; EXTLINUX is a SYSLINUX."""
@@ -68,7 +66,7 @@ class Names:
         elif "://" in name:
             warn(f"{printable(name)} is on another machine")
             return FileRef(name, volume)
-        if "\\" in name and self._filesystem(volume).startswith(_BACKSLASHES):
+        if "\\" in name and self._takes_backslashes(volume):
             name = name.replace("\\", "/")
         path = posixpath.normpath(posixpath.join(self.folder, name))
         return FileRef("/" + path.lstrip("/"), volume)
@@ -81,6 +79,7 @@ class Names:
             return self
         return Names(self.machine, folder.volume, folder.path, self.derivative)
 
-    def _filesystem(self, volume: str) -> str:
-        facts = (facts.filesystem for facts in self.machine.volumes() if facts.name == volume)
-        return next(facts, "")
+    def _takes_backslashes(self, volume: str) -> bool:
+        """Tell whether names may be written as on DOS: on FAT, and where nothing is known."""
+        kinds = [facts.filesystem for facts in self.machine.volumes() if facts.name == volume]
+        return not any(kinds) or kinds[0].startswith("fat")

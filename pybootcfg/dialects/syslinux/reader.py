@@ -22,6 +22,7 @@ class Work:
     """What all configurations of one menu may take together."""
 
     def __init__(self) -> None:
+        self.text = limits.SYSLINUX_TEXT.budget()
         self.statements = limits.SYSLINUX_STATEMENTS.budget()
         self.labels = limits.SYSLINUX_LABELS.budget()
         self.files = limits.SYSLINUX_FILES.budget()
@@ -93,6 +94,7 @@ class Reader:
 
     def _run(self, file: FileRef, contents: bytes) -> None:
         data = contents.decode("utf-8", "surrogateescape")
+        self._work.text.spend(len(data))
         text = Text(data if data.endswith("\n") else f"{data}\n", str(file))
         self._check_lines(text, file)
         parser = grammar.load("syslinux")
