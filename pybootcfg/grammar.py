@@ -177,6 +177,7 @@ class Parser:
         values: list[Any] = []  # tokens as (type, text, offset), trees, lists of children to inline
         offsets: list[int] = []
         state = self._start
+        tokens = 0
         while True:
             row = actions[state]
             kind = _END
@@ -224,8 +225,11 @@ class Parser:
             states.append(state)
             values.append((kind, matched, offset))
             offsets.append(offset)
+            tokens += 1
             if len(states) > limits.SYNTAX_DEPTH.value:
                 limits.SYNTAX_DEPTH.check(len(states), text.file)
+            if tokens > limits.SYNTAX_TOKENS.value:
+                limits.SYNTAX_TOKENS.check(tokens, text.file)
 
     def _scanner(self, state: int) -> Scanner:
         accepted = frozenset(self._actions[state].keys() if self._contextual else self._terminals)

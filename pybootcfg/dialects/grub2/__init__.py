@@ -51,6 +51,8 @@ def interpret(machine: Machine, config: FileRef, settings: Settings) -> Menu:
     interpreter.expander.keeps_hexadecimal = any(word in data for word in _FEDORA)
     try:
         interpreter.run_text(file_text(data, str(config)), config)
+        for name in ("config_file", "config_directory"):
+            interpreter.environment.unset(name)  # as no configuration is being read any more
         shown = interpreter.menus.show(interpreter)
     except MenuShown as instead:
         shown = instead.shown
@@ -80,7 +82,7 @@ def run_script(
     errors: Callable[[str], None],
     name: str = "script",
 ) -> int:
-    """Run a script as if sourced from GRUB's command line; return its status.
+    """Run a script as if sourced from GRUB's command line; return the status that it leaves.
 
     `output` gets what GRUB would print, `errors` its error messages, each with its newline.
     """
@@ -88,7 +90,8 @@ def run_script(
     config = FileRef("/boot/grub/grub.cfg", facts[0].name if facts else "")
     interpreter = _interpreter(machine, config, settings, output, errors)
     interpreter.menus.shows = False
-    return interpreter.run_text(file_text(text, name), config)
+    interpreter.run_text(file_text(text, name), config)
+    return int(interpreter.environment.get("?") or "0")
 
 
 def _interpreter(

@@ -61,7 +61,7 @@ def _test(interpreter: Interpreter, call: Call) -> int:
     if not condition.holds():
         return Status.TEST_FAILURE
     if condition.complaint:
-        interpreter.complain(condition.complaint.message)
+        interpreter.pending = condition.complaint.message
     return 0
 
 
@@ -117,8 +117,10 @@ def _setparams(interpreter: Interpreter, call: Call) -> int:
 def _eval(interpreter: Interpreter, call: Call) -> int:
     if not call.words:
         return 0
-    text = string_text(" ".join(call.words), "eval")
-    return interpreter.run_text(text, interpreter.config, stop_at_mistake=True)
+    source = " ".join(call.words)
+    status = interpreter.run_text(string_text(source, "eval"), interpreter.config, stop_at_mistake=True)
+    last = source.rpartition("\n")[2].strip(" \t")
+    return status if last and not last.startswith("#") else 0  # a line without a command succeeds
 
 
 # --- text ----------------------------------------------------------------------------------------
@@ -175,11 +177,13 @@ def _loadfont(interpreter: Interpreter, call: Call) -> int:
     return 0 if call.words else Status.BAD_ARGUMENT
 
 
-def _sleep(_interpreter: Interpreter, call: Call) -> int:
+def _sleep(interpreter: Interpreter, call: Call) -> None:
     if len(call.words) != 1:
         raise _ONE_ARGUMENT
-    number(call.words[0], 10)
-    return 0
+    try:
+        number(call.words[0], 10)
+    except Failure as failure:
+        interpreter.pending = failure.message
 
 
 def _read(interpreter: Interpreter, call: Call) -> None:
@@ -242,6 +246,8 @@ _MODULES = {
     **dict.fromkeys(("probe", "loopback"), "device_commands"),
     **dict.fromkeys(("regexp", "tr", "date", "hashsum", "smbios"), "rare_commands"),
     **dict.fromkeys(("md5sum", "sha1sum", "sha256sum", "sha512sum", "crc"), "rare_commands"),
+    **dict.fromkeys(("legacy_source", "legacy_configfile"), "rare_commands"),
+    **dict.fromkeys(("syslinux_source", "syslinux_configfile"), "rare_commands"),
 }
 
 

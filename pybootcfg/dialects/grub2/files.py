@@ -8,7 +8,7 @@ from pybootcfg import limits
 from pybootcfg.dialects.base import Machine, SearchKey
 from pybootcfg.dialects.grub2.environment import Environment
 from pybootcfg.dialects.grub2.failure import Failure, Status
-from pybootcfg.errors import BootcfgError, printable
+from pybootcfg.errors import BootcfgError, LimitExceeded, printable
 from pybootcfg.kind import Kind
 from pybootcfg.menu import FileRef
 
@@ -102,7 +102,8 @@ class Files:
             file = self.place(name)
         except Failure:
             return None
-        path = file.path.rstrip("/") or "/"
+        path = file.path.partition(")")[2] if ")" in file.path else file.path
+        path = path.rstrip("/") or "/"
         return self._kind(FileRef(path if path.startswith("/") else f"/{path}", file.volume))
 
     def _kind(self, file: FileRef) -> Kind | None:
@@ -130,6 +131,8 @@ class Files:
         self._questions.spend()
         try:
             return self._machine.size(self.place(name)) > 0
+        except LimitExceeded:
+            raise
         except (BootcfgError, Failure):
             return False
 
@@ -146,6 +149,8 @@ class Files:
             file = self.place(folder)
             self._questions.spend()
             names = self._machine.names(FileRef(file.path or "/", file.volume))
+        except LimitExceeded:
+            raise
         except (BootcfgError, Failure):
             return []
         self._questions.spend(len(names) // 64)
@@ -161,6 +166,8 @@ class Files:
         self._questions.spend()
         try:
             return file, self._machine.read(file)
+        except LimitExceeded:
+            raise
         except BootcfgError as error:
             self._warn(str(error))
             raise Failure(Status.FILE_READ_ERROR, f"file `{file.path}' cannot be read") from error

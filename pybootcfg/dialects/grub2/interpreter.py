@@ -29,6 +29,12 @@ if TYPE_CHECKING:
     from pybootcfg.dialects.grub2.menus import Menus
 
 
+_CHARACTERS_PER_STEP = 8  # to parse this much takes as long as to run a command
+_STEPS_PER_MISTAKE = 10
+_SHOWN = 80  # characters of a name in a warning
+_BLOCK = "{}"  # stands for a block among the words, where options may take it for a value
+
+
 class Block(NamedTuple):
     """The block that a command was given: `{ ... }`, and the text that it stands in."""
 
@@ -112,6 +118,7 @@ class Interpreter:
         self.regexp_work = limits.REGEXP_WORK.budget()
         self.extractors = 0
         self.config = config
+        self.pending = ""  #: an error that a command leaves behind although it succeeds
         self.menus = menus
         self.boot = boot
         self._find = find
@@ -120,6 +127,7 @@ class Interpreter:
         self._printed = limits.GRUB_OUTPUT.budget()
         self._parsed = limits.GRUB_TEXT.budget()
         self._depth = 0
+        self._unknown: set[str] = set()
         self._text = Text("")
         self._file = config
         self.loops = 0
@@ -149,6 +157,7 @@ class Interpreter:
     def run_text(self, text: Text, file: FileRef, *, stop_at_mistake: bool = False) -> int:
         """Run a script, unit by unit; return the status of the last."""
         self._parsed.spend(len(text.text))
+        self.steps.spend(len(text.text) // _CHARACTERS_PER_STEP)
         status = 0
         with self._deeper(), self._standing_in(text, file):
             for unit in syntax.units(text):
@@ -161,7 +170,7 @@ class Interpreter:
         return status
 
     def _report(self, text: Text, mistake: SyntaxMismatch) -> None:
-        self.steps.spend()
+        self.steps.spend(_STEPS_PER_MISTAKE)
         for message in syntax.grubs_words(text, mistake):
             self.complain(message)
         self.warn(str(mistake))
@@ -358,7 +367,7 @@ class Interpreter:
             if self.extractors and not command.extracts:
                 message = f"{name} isn't allowed to execute in an extractor"
                 raise Failure(Status.EXTRACTOR, message)
-            arguments = parse(command.options, words) if command.options else Parsed(words)
+            arguments = self._parse(command, words, block)
             status = command.run(self, Call(name, arguments, block, place)) or 0
         except Help:
             status = 0
@@ -366,9 +375,22 @@ class Interpreter:
             status = failure.status
             if failure.message and status != Status.TEST_FAILURE:
                 self.complain(failure.message)
+        if self.pending and not (invert and status == 0):
+            self.complain(self.pending)
+        self.pending = ""
         if invert:
             status = {0: 1, 1: 0}.get(status, 0)
         return status
+
+    def _parse(self, command: Command, words: list[str], block: Block | None) -> Parsed:
+        if not command.options:
+            return Parsed(words)
+        if block is None:
+            return parse(command.options, words)
+        arguments = parse(command.options, [*words, _BLOCK])
+        if not arguments.words or arguments.words.pop() != _BLOCK:
+            raise Failure(Status.BAD_ARGUMENT, "missing arguments")  # an option has taken the block
+        return arguments
 
     def _call(self, function: Function, arguments: list[str]) -> int:
         outer = self.expander.scope, self.loops
@@ -385,7 +407,9 @@ class Interpreter:
         name, equals, value = word.partition("=")
         if not equals:
             self.complain(f"can't find command `{name}'")
-            self.warn(f"command {printable(name)} is unknown and passed over")
+            if name not in self._unknown:
+                self._unknown.add(name)
+                self.warn(f"command {printable(name[:_SHOWN])} is unknown and passed over")
         elif name.isdigit() or name[:1].isdigit() or name in ("#", "*", "@"):
             self.complain(f"invalid variable name `{name}'")
         else:

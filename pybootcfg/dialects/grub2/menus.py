@@ -126,6 +126,8 @@ class Menus:
             return self._entry(interpreter, definition)
         finally:
             self._inside -= 1
+            if definition.submenu:  # which has no place of its own for them
+                outer[0].extend(interpreter.warnings)
             interpreter.expander.keeps_hexadecimal = keeps_hexadecimal
             interpreter.warnings, interpreter.boot, interpreter.entry_steps, self._chosen = outer
             interpreter.environment.restore(variables)
@@ -202,9 +204,11 @@ class Menus:
         name = definition.id.replace(">", ">>")
         environment.set("chosen", f"{above}>{name}" if above else name)
         environment.export("chosen")
-        rest = _below(default) if default is not None else ""
+        rest = _below(default or "")
         if rest:
             environment.set("default", rest)
+        else:
+            environment.unset("default")
 
     def _run(self, interpreter: Interpreter, definition: Definition) -> None:
         interpreter.environment.values["?"] = "0"

@@ -80,7 +80,10 @@ COMMANDS: dict[str, Command] = {
     "tr": Command(_tr, _TR),
     "date": Command(_date),
     **dict.fromkeys(
-        ("hashsum", "md5sum", "sha1sum", "sha256sum", "sha512sum", "crc", "smbios"),
+        (
+            *("hashsum", "md5sum", "sha1sum", "sha256sum", "sha512sum", "crc", "smbios"),
+            *("legacy_source", "legacy_configfile", "syslinux_source", "syslinux_configfile"),
+        ),
         Command(_not_here, yields=True),
     ),
 }

@@ -8,13 +8,14 @@ at the line after.
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Iterator
 
-from pybootcfg import grammar
+from pybootcfg import grammar, limits
 from pybootcfg.errors import ConfigError
 from pybootcfg.grammar import SyntaxMismatch, Text, Token, Tree
 
-_QUOTED = re.compile(r""" '[^']*' | \$?"(?:[^\\"]|\\.)*+" """, re.VERBOSE | re.DOTALL)
+_QUOTED = re.compile(r""" '[^']*' | \$?"(?:[^\\"]++|\\.)*" """, re.VERBOSE | re.DOTALL)
 _OPENERS = frozenset(["NAME", "WORD", "_IF", "_FOR", "_WHILE", "_UNTIL", "_FUNCTION"])  # of a statement
 
 Word = Token  #: a word as the grammar takes it, not yet expanded
@@ -26,12 +27,15 @@ def file_text(data: bytes, name: str) -> Text:
 
     Carriage returns are gone, and so are the lines that begin with `#`, inside quotes too.
     """
-    lines = data.decode("utf-8", "surrogateescape").replace("\r", "").split("\n")
-    if not lines[-1]:
-        del lines[-1]
-    kept = [(number, line) for number, line in enumerate(lines, 1) if not line.startswith("#")]
-    text = "".join(f"{line}\n" for _, line in kept)
-    return Text(text, name, [number for number, _ in kept] or [1])
+    limits.GRUB_TEXT.check(len(data), name)
+    text = data.decode("utf-8", "surrogateescape").replace("\r", "")
+    if text and not text.endswith("\n"):
+        text += "\n"
+    if not text.startswith("#") and "\n#" not in text:
+        return Text(text, name)
+    lines = [f"{line}\n" for line in text.split("\n")][:-1]
+    numbers = array("I", (number for number, line in enumerate(lines, 1) if not line.startswith("#")))
+    return Text("".join(lines[number - 1] for number in numbers), name, numbers)
 
 
 def string_text(source: str, name: str) -> Text:
@@ -44,6 +48,9 @@ def units(text: Text) -> Iterator[Tree | SyntaxMismatch]:
     parser = grammar.load("grub2")
     offset = 0
     while offset < len(text.text):
+        if text.text[offset] == "\n":
+            offset += 1  # a blank line
+            continue
         try:
             tree, offset = parser.parse_prefix(text, offset)
         except SyntaxMismatch as mistake:
@@ -95,7 +102,7 @@ def check(data: bytes, name: str = "") -> list[ConfigError]:
     for unit in units(file_text(data, name)):
         if isinstance(unit, SyntaxMismatch):
             found.append(unit)
-        else:
+        elif any(tree.data != "function" for tree in unit.trees()):
             commands = True
     if not found and not commands:
         found.append(ConfigError("the script holds no commands and will do nothing", file=name))

@@ -17,6 +17,7 @@ from pybootcfg.numerals import BLANKS
 _SPECIAL = frozenset("'\"$\\*?")
 _WILD = frozenset("*?\\")
 _CACHED_WORDS = 20_000
+_CHARACTERS_PER_ARGUMENT = 8  # what making an argument costs, in characters
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
@@ -66,7 +67,7 @@ class Expander:
             for built in self._fields(parts):
                 size += len(built)
                 self._finish(built, arguments)
-        self._work.spend(size + len(arguments))
+        self._work.spend(size + _CHARACTERS_PER_ARGUMENT * len(arguments))
         return arguments
 
     def _compile(self, word: str) -> str | tuple[Part, ...]:
