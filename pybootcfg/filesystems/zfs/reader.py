@@ -186,7 +186,7 @@ class Zfs(Filesystem):
         try:
             return self._root(directory.head())
         except UnsupportedFeature as error:
-            return Locked(printable(directory.name), error)
+            return Locked(printable(directory.name), error, self.warn)
 
     # --- inspect ---------------------------------------------------------------------------------
 

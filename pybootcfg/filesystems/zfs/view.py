@@ -29,11 +29,16 @@ class MountPoint:
 
 
 class MountedDirectory(Node):
-    """A directory with places where datasets are mounted; `covered` is what the dataset above has here."""
+    """A directory with places where datasets are mounted; `covered` is what the dataset above has here.
 
-    def __init__(self, place: MountPoint, covered: Node | None) -> None:
+    A dataset that cannot be read is refused when it is asked for by name.  Where a whole tree is listed
+    (`listed`) it is an empty directory, as on a system that cannot mount it, and named in a warning.
+    """
+
+    def __init__(self, place: MountPoint, covered: Node | None, *, listed: bool = False) -> None:
         self.place = place
         self.covered = covered
+        self.listed = listed
 
     @property
     def under(self) -> Node | None:
@@ -81,15 +86,18 @@ class MountedDirectory(Node):
         """Yield the directory's entries with the mount points among them."""
         seen = set()
         under = self.under
+        if isinstance(under, Locked) and self.listed:
+            under.warn(str(under.reason))
+            under = None
         if under is not None:
             for name, node in under.entries():
                 place = self.place.below.get(name)
                 if place is not None:
                     seen.add(name)
-                yield name, node if place is None else MountedDirectory(place, node)
+                yield name, node if place is None else MountedDirectory(place, node, listed=True)
         for name, place in self.place.below.items():
             if name not in seen:
-                yield name, MountedDirectory(place, None)
+                yield name, MountedDirectory(place, None, listed=True)
 
     def lookup(self, name: bytes) -> Node | None:
         """Return the entry called `name`."""
@@ -106,9 +114,10 @@ class MountedDirectory(Node):
 class Locked(Node):
     """The root of a dataset that cannot be read, such as an encrypted one; says so when it is entered."""
 
-    def __init__(self, name: str, reason: UnsupportedFeature) -> None:
+    def __init__(self, name: str, reason: UnsupportedFeature, warn: Callable[[str], None]) -> None:
         self.name = name
         self.reason = reason
+        self.warn = warn
 
     @property
     def key(self) -> Hashable:
