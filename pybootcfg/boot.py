@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pybootcfg import choose, dialects
 from pybootcfg.dialects.base import Settings
+from pybootcfg.dialects.bls import type2
 from pybootcfg.errors import BootcfgError, GuestFileMissing, ImageError, printable
 from pybootcfg.guest import Configuration, Guest, GuestVolume
 from pybootcfg.kind import Kind
@@ -216,9 +217,30 @@ def boot_entry(guest: Guest, entry: Entry, more_args: str, reasons: tuple[str, .
         initrds = tuple(module.file for module in entry.modules)
     if kernel is None:
         raise GuestFileMissing(printable(entry.title), "the entry names no kernel")
+    sections = _unified(guest, kernel, entry.profile)
+    if sections:
+        reasons = (*reasons, f"{printable(kernel.path)} is a unified kernel image: its sections are booted")
+        kernel, own_initrds, command_line = sections
+        initrds, args = (*own_initrds, *initrds), args or command_line
     for file in (kernel, *initrds):
         require_file(guest, file)
     return Boot(kernel, initrds, _with_more(args, more_args), reasons, entry.warnings)
+
+
+def _unified(guest: Guest, image: FileRef, profile: int) -> tuple[FileRef, tuple[FileRef, ...], str] | None:
+    """Return kernel, initial ramdisks and command line in a unified kernel image; None for another kernel.
+
+    UAPI Group, "Unified Kernel Image": `.ucode` comes before `.initrd`.
+    """
+    require_file(guest, image)
+    command_line = type2.command_line(guest, image, profile)
+    if command_line is None:
+        return None
+    volume = guest.loopback(image)
+    folder = f"/@{profile}" if profile else ""
+    ramdisks = (FileRef(f"{folder}/{name}", volume) for name in (".ucode", ".initrd"))
+    found = tuple(file for file in ramdisks if guest.kind(file) is not None)
+    return FileRef(f"{folder}/.linux", volume), found, command_line
 
 
 def require_file(guest: Guest, file: FileRef) -> None:

@@ -21,7 +21,7 @@ from pybootcfg.errors import (
     UsageError,
     printable,
 )
-from pybootcfg.filesystems import open_filesystem
+from pybootcfg.filesystems import open_executable, open_filesystem
 from pybootcfg.filesystems.base import Filesystem, Node, Options
 from pybootcfg.kind import Kind
 from pybootcfg.loopback import NodeSource
@@ -170,7 +170,13 @@ class Guest:
         partmap = {"mbr": "msdos", "hybrid": "gpt", "none": ""}.get(
             volume.disk.table.kind, volume.disk.table.kind
         )
-        facts = VolumeFacts(volume.name, volume.grub_name, partmap=partmap, partuuid=volume.volume.guid)
+        facts = VolumeFacts(
+            volume.name,
+            volume.grub_name,
+            partmap=partmap,
+            partuuid=volume.volume.guid,
+            type=volume.volume.type,
+        )
         filesystem = volume.mountable
         if filesystem is None:
             return facts
@@ -182,6 +188,7 @@ class Guest:
             uuid=filesystem.uuid,
             partmap=facts.partmap,
             partuuid=facts.partuuid,
+            type=facts.type,
         )
 
     def device(self, name: str) -> str | None:
@@ -213,13 +220,15 @@ class Guest:
     def loopback(self, image: FileRef) -> str:
         """Return the volume that the file system in a file makes, as GRUB's `loopback` does.
 
+        The sections of a PE executable, such as a unified kernel image, count as a file system.
         Raises what stands in the way, UnsupportedFeature when there is no file system.
         """
         name = str(image)
         if name not in self._by_name:
             limits.LOOPBACKS.check(len(self._by_name) - len(self.listed) + 1, name)
             source = NodeSource(self.node(image), name)
-            filesystem = open_filesystem(source, Options(self.options.replay_journal))
+            options = Options(self.options.replay_journal)
+            filesystem = open_executable(source, options) or open_filesystem(source, options)
             if filesystem is None:
                 raise UnsupportedFeature("file system", f"no known file system in {printable(name)}")
             disk = Disk(0, source, Table("none", 512))
@@ -274,9 +283,10 @@ class Guest:
         """Yield the configurations on one volume, the one that counts first."""
         for dialect in dialects.DIALECTS:
             for pattern in dialect.paths:
-                for path in self._matching(volume, pattern):
+                wanted = Kind.DIRECTORY if pattern.endswith("/") else Kind.FILE
+                for path in self._matching(volume, pattern.rstrip("/")):
                     file = FileRef(path, volume.name)
-                    if self.kind(file) is Kind.FILE:
+                    if self.kind(file) is wanted:
                         yield Configuration(dialect.name, file)
 
     def _matching(self, volume: GuestVolume, pattern: str) -> list[str]:

@@ -23,7 +23,9 @@ class NodeSource(Source):
         self._starts: list[int] = []
         self._runs: list[Run] = []
         position = 0
-        for run in node.runs():
+        # Not run to its end: some nodes close then what they have opened.
+        self._unfinished = node.runs()
+        while position < self.size and (run := next(self._unfinished, None)):
             limits.LOOPBACK_RUNS.check(len(self._runs), name)
             self._starts.append(position)
             self._runs.append(run)

@@ -53,6 +53,7 @@ class Entry:
 
     `args` is the command line exactly as the kernel would get it, without the kernel's own name.
     A `restricted` entry is for those only who know the password of a superuser or of one of `users`.
+    The kernel may be a unified kernel image, of which `profile` is booted.
     """
 
     title: str
@@ -68,6 +69,7 @@ class Entry:
     restricted: bool = False
     warnings: tuple[str, ...] = ()
     users: tuple[str, ...] = ()
+    profile: int = 0
 
 
 @dataclass(frozen=True)

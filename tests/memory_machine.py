@@ -7,7 +7,7 @@ from typing import Any
 
 from pybootcfg import limits
 from pybootcfg.dialects.base import SearchKey, VolumeFacts
-from pybootcfg.errors import GuestFileMissing
+from pybootcfg.errors import GuestFileMissing, UnsupportedFeature
 from pybootcfg.kind import Kind
 from pybootcfg.menu import FileRef
 
@@ -42,6 +42,9 @@ class MemoryMachine:
         if key is SearchKey.UUID:
             return [facts.name for facts in self._facts if facts.uuid and facts.uuid.lower() == value.lower()]
         return [facts.name for facts in self._facts if self.kind(FileRef(value, facts.name)) is not None]
+
+    def loopback(self, image: FileRef) -> str:
+        raise UnsupportedFeature("file system", f"no known file system in {image}")
 
     def kind(self, file: FileRef) -> Kind | None:
         files = self._files.get(file.volume, {})

@@ -1,7 +1,8 @@
 """The registry of boot loader dialects: where their configurations lie and who reads them.
 
 The order is that in which the real pygrub looks, which goes on where it stops.  A path whose last
-but one component is `*` stands for that file in every directory there.
+but one component is `*` stands for that file in every directory there.  A path that ends in a slash
+is a directory, which as a whole is the configuration.
 """
 
 from __future__ import annotations
@@ -74,6 +75,23 @@ DIALECTS = (
         ),
     ),
     Dialect("lilo", ("/etc/lilo.conf",)),
+    Dialect(
+        "bls",
+        (
+            "/loader/loader.conf",
+            "/boot/loader/loader.conf",
+            "/efi/loader/loader.conf",
+            "/boot/efi/loader/loader.conf",
+            "/loader/entries/",
+            "/boot/loader/entries/",
+            "/efi/loader/entries/",
+            "/boot/efi/loader/entries/",
+            "/EFI/Linux/",
+            "/boot/EFI/Linux/",
+            "/efi/EFI/Linux/",
+            "/boot/efi/EFI/Linux/",
+        ),
+    ),
 )
 
 
@@ -84,10 +102,12 @@ def names() -> tuple[str, ...]:
 
 def guess(file: str) -> str:
     """Return the dialect that a file of this name is usually written in; grub2 when nothing tells."""
-    name = file.rpartition("/")[2]
+    parts = file.rstrip("/").split("/")
     for dialect in DIALECTS:
-        if any(path.rpartition("/")[2] == name for path in dialect.paths):
+        if any(path.rstrip("/").rpartition("/")[2] == parts[-1] for path in dialect.paths):
             return dialect.name
+    if parts[-1].endswith(".conf") and parts[-2:-1] == ["entries"]:
+        return "bls"
     return "grub2"
 
 

@@ -29,7 +29,8 @@ class VolumeFacts:
     """What a boot loader can learn about one volume.
 
     `grub` is GRUB's name of it (`hd0,msdos1`, `hd0`), `filesystem` GRUB's name of its file system
-    (`ext2`, `fat`; empty when there is none), `partmap` GRUB's name of the partition map.
+    (`ext2`, `fat`; empty when there is none), `partmap` GRUB's name of the partition map, `type` the
+    partition's type as the table has it (a GUID in upper case for GPT).
     """
 
     name: str
@@ -39,6 +40,7 @@ class VolumeFacts:
     uuid: str = ""
     partmap: str = ""
     partuuid: str = ""
+    type: str = ""
 
 
 class Machine(Protocol):

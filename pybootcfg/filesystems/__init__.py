@@ -86,6 +86,9 @@ FOREIGN = (
     ("reiser4", ((0x10000, b"ReIsEr4\0"),), "reiser4 is not supported"),
 )
 
+#: a PE executable, which no disk holds but a file may be; real mode kernels begin so as well
+EXECUTABLE: Magic = (0, b"MZ")
+
 #: asked last: magics of the copies, for what no longer begins with its superblock, and weak ones
 RESCUES = (
     Family(  # the two labels at the end
@@ -148,6 +151,18 @@ def open_filesystem(source: Source, options: Options) -> Filesystem | None:
                 if not family.weak:
                     raise
     return None
+
+
+def open_executable(source: Source, options: Options) -> Filesystem | None:
+    """Return the sections of a PE executable as a file system; None when `source` is no such thing.
+
+    Raises ImageError when it begins as one, but its headers are damaged.
+    """
+    if not _found(source, EXECUTABLE):
+        return None
+    from pybootcfg.filesystems.pe import PortableExecutable
+
+    return PortableExecutable(source, options)
 
 
 def _reader(family: Family) -> type[Filesystem]:
