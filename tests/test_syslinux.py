@@ -19,7 +19,7 @@ from pybootcfg.dialects.base import Settings
 from pybootcfg.dialects.grub2 import interpret as interpret_grub2
 from pybootcfg.dialects.syslinux import interpret
 from pybootcfg.errors import ConfigError, GuestFileMissing, LimitExceeded
-from pybootcfg.menu import Entry, EntryKind, FileRef, Menu, Submenu
+from pybootcfg.menu import Entry, EntryKind, FileRef, Menu, Scheme, Submenu
 
 HERE = Path(__file__).parent
 CASES: list[dict[str, Any]] = json.loads((HERE / "corpus/syslinux/cases.json").read_text())
@@ -138,6 +138,35 @@ def test_hidden_and_restricted() -> None:
     menu = menu_of("menu hidden\nlabel a\n linux k\n menu hide\nlabel b\n linux k\n menu passwd x\n")
     assert menu.hidden
     assert [(entry.hidden, entry.restricted) for _, entry in menu.flat()] == [(True, False), (False, True)]
+
+
+def test_passwords() -> None:
+    menu = menu_of(
+        "menu master passwd $6$salt$hash\nlabel a\n linux k\n menu passwd secret\nlabel b\n linux k\n"
+        "label c\n linux k\n menu passwd\nmenu begin x\nmenu passwd $4$sha$1\nlabel d\n linux k\nmenu end\n"
+    )
+    entries = {entry.id: entry for _, entry in menu.flat()}
+    assert {name: (entry.restricted, entry.users) for name, entry in entries.items()} == {
+        "a": (True, ("a",)),
+        "b": (False, ()),
+        "c": (True, ()),
+        "d": (False, ()),
+    }
+    assert menu.superusers == ("",)
+    assert [(p.user, p.scheme, p.secret) for p in menu.passwords] == [
+        ("a", Scheme.PLAIN, "secret"),
+        ("", Scheme.CRYPT, "$6$salt$hash"),
+    ]
+    assert menu.items[-1].restricted
+    assert len(menu.warnings) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "superusers"),
+    [("allowoptions 0\n", ()), ("menu master\n", None), ("label a\nmenu passwd\n", ())],
+)
+def test_who_may_edit(text: str, superusers: tuple[str, ...] | None) -> None:
+    assert menu_of(text).superusers == superusers
 
 
 def test_default_that_cannot_be_booted_gives_way_to_ontimeout() -> None:

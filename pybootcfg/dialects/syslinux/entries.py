@@ -71,8 +71,9 @@ class _Making:
             modules=modules,
             devicetree=devicetree,
             hidden=label.hidden,
-            restricted=label.restricted,
+            restricted=label.password is not None,
             warnings=tuple(self._warnings.texts),
+            users=(label.name,) if label.password else (),
         )
 
     def linux(self, run: Run) -> Entry:

@@ -14,9 +14,10 @@ from pybootcfg.dialects.syslinux.names import Names
 from pybootcfg.dialects.syslinux.parts import Command, Label, MenuPart, Warnings, mark, path
 from pybootcfg.dialects.syslinux.reader import Reader, Work
 from pybootcfg.errors import BootcfgError, LimitExceeded, printable
-from pybootcfg.menu import Entry, FileRef, Item, Menu, Place, Submenu
+from pybootcfg.menu import Entry, FileRef, Item, Menu, Password, Place, Scheme, Submenu
 
 _TENTHS = 10
+_CRYPT = ("$1$", "$5$", "$6$")  # as crypt(5) writes them; `$4$`, a salted SHA-1, is SYSLINUX's own
 
 #: A configuration as it is loaded: its files, and the current directory.
 Key = tuple[tuple[FileRef, ...], str]
@@ -40,11 +41,16 @@ class Session:
         self._work = Work()
         self._depth = 0
         self._loaded: set[Key] = set()
+        self._passwords: list[Password] = []
+        self._restricts = False
 
     def menu(self, names: Names) -> Menu:
         """Return the menu of the configuration; raises BootcfgError when it cannot be read."""
         shown = self._load(((self.config,), names.folder), names)
         reader = shown.reader
+        if reader.master_password:
+            self.add_password("", reader.master_password)
+        owned = self._restricts or not reader.allowoptions
         waits = [tenths for tenths in (reader.timeout, reader.totaltimeout) if tenths > 0]
         return Menu(
             "syslinux",
@@ -54,7 +60,20 @@ class Session:
             min(waits) / _TENTHS if waits else None,
             reader.hidden,
             tuple(self.warnings.texts),
+            ("",) if reader.master_password else () if owned else None,
+            tuple(self._passwords),
         )
+
+    def add_password(self, user: str, secret: str) -> None:
+        """Take note of a password: the master password belongs to nobody, others to their entry."""
+        self._restricts = True
+        if not secret:
+            return
+        if secret.startswith("$4$"):
+            self.warnings.add("a password that MENU PASSWD gives as SHA-1 ($4$) cannot be checked")
+            return
+        scheme = Scheme.CRYPT if secret.startswith(_CRYPT) else Scheme.PLAIN
+        self._passwords.append(Password(user, scheme, secret))
 
     def _load(self, key: Key, names: Names) -> Shown:
         files, _ = key
@@ -189,16 +208,23 @@ class _Showing:
 
     def _submenu(self, menu: MenuPart) -> Submenu:
         marked = menu.default or menu.first()
+        title = menu.label or menu.title or menu.tag
+        if menu.password is not None:
+            self._session.add_password(title, menu.password)
         return Submenu(
-            menu.label or menu.title or menu.tag,
+            title,
             menu.place,
             menu.tag,
             self._items(menu),
             () if marked is None else (str(marked.number),),
+            restricted=menu.password is not None,
+            users=(title,) if menu.password else (),
         )
 
     def _item(self, label: Label) -> Item:
         warnings = label.warnings
+        if label.password is not None:
+            self._session.add_password(label.name, label.password)
         run = self._commands.follow(self._commands.of(label), warnings)
         other = run.module in MENU_MODULES
         if label.disabled or not (other or run.type == "config"):
@@ -209,7 +235,16 @@ class _Showing:
         if shown is None or not shown.items:
             return self._elsewhere(label, run)
         title = label.title or label.name
-        return Submenu(title, label.place, label.name, shown.items, shown.defaults, label.hidden)
+        return Submenu(
+            title,
+            label.place,
+            label.name,
+            shown.items,
+            shown.defaults,
+            label.hidden,
+            restricted=label.password is not None,
+            users=(label.name,) if label.password else (),
+        )
 
     def _elsewhere(self, label: Label, run: Run) -> Entry:
         """Return the entry for a configuration that is not shown below it."""

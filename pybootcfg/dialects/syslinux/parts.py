@@ -52,7 +52,7 @@ class Label:
     title: str = ""
     hidden: bool = False
     disabled: bool = False
-    restricted: bool = False
+    password: str | None = None
     is_default: bool = False
     warnings: Warnings = field(default_factory=Warnings)
 
@@ -77,6 +77,7 @@ class MenuPart:
     number: int = 0  #: among the parts of the menu above
     title: str = ""
     label: str = ""
+    password: str | None = None
     parts: list[Label | MenuPart] = field(default_factory=list)
     default: Label | MenuPart | None = None
 

@@ -75,7 +75,8 @@ class Reader:
         self.default_place = top
         self.timeout = self.totaltimeout = 0  #: in tenths of a second
         self.hidden = False
-        self.implicit = True
+        self.implicit = self.allowoptions = True
+        self.master_password = ""
         self._by_name: dict[str, Label] = {}
         self._by_word: dict[str, Label] = {}
         self._append: tuple[str, ...] = ()
@@ -246,9 +247,11 @@ class Reader:
         if self._label is not None:
             self._label.disabled = True
 
-    def _menu_passwd(self, _statement: Statement) -> None:
-        if self._label is not None:
-            self._label.restricted = True
+    def _menu_passwd(self, statement: Statement) -> None:
+        (self._menu if self._label is None else self._label).password = statement.rest
+
+    def _menu_master_passwd(self, statement: Statement) -> None:
+        self.master_password = statement.rest
 
     def _menu_hidden(self, _statement: Statement) -> None:
         self.hidden = True
@@ -276,6 +279,9 @@ class Reader:
 
     def _set_implicit(self, statement: Statement) -> None:
         self.implicit = statement.number != 0
+
+    def _set_allowoptions(self, statement: Statement) -> None:
+        self.allowoptions = statement.number != 0
 
     def _pass_over(self, statement: Statement) -> None:
         pass
@@ -338,6 +344,7 @@ _STATEMENTS: dict[str, Callable[[Reader, Statement], None]] = {
     "timeout": Reader._set_timeout,
     "totaltimeout": Reader._set_totaltimeout,
     "implicit": Reader._set_implicit,
+    "allowoptions": Reader._set_allowoptions,
     "include": Reader._include,
     "help": Reader._pass_over,
     "appearance": Reader._pass_over,
@@ -349,6 +356,7 @@ _STATEMENTS: dict[str, Callable[[Reader, Statement], None]] = {
     "menu_hidden": Reader._menu_hidden,
     "menu_disable": Reader._menu_disable,
     "menu_passwd": Reader._menu_passwd,
+    "menu_master_passwd": Reader._menu_master_passwd,
     "menu_separator": Reader._menu_separator,
     "menu_begin": Reader._menu_begin,
     "menu_end": Reader._menu_end,
