@@ -13,12 +13,13 @@ from pybootcfg.dialects.base import Machine, Settings
 from pybootcfg.dialects.grub2 import commands, loaders, menus
 from pybootcfg.dialects.grub2.interpreter import Interpreter
 from pybootcfg.dialects.grub2.loaders import Boot
-from pybootcfg.dialects.grub2.menus import Menus, MenuShown, Shown
-from pybootcfg.dialects.grub2.syntax import check, file_text
+from pybootcfg.dialects.grub2.menus import Edit, Menus, MenuShown, Shown
+from pybootcfg.dialects.grub2.syntax import check, file_text, string_text, units
 from pybootcfg.errors import LimitExceeded
-from pybootcfg.menu import FileRef, Menu
+from pybootcfg.grammar import SyntaxMismatch
+from pybootcfg.menu import Entry, FileRef, Item, Menu
 
-__all__ = ["check", "interpret", "run_script"]
+__all__ = ["check", "command_line", "entry_text", "evaluate_entry", "interpret", "run_script"]
 
 commands.COMMANDS.update(loaders.COMMANDS)
 commands.COMMANDS.update(menus.COMMANDS)
@@ -46,23 +47,11 @@ def interpret(machine: Machine, config: FileRef, settings: Settings) -> Menu:
     Mistakes in it become warnings, as GRUB goes on after them.  Raises LimitExceeded when it takes
     more than any configuration should, and what the machine raises when it cannot be read.
     """
-    data = machine.read(config)
     interpreter = _interpreter(machine, config, settings, _discard, _discard)
     interpreter.expander.keeps_hexadecimal = any(word in data for word in _FEDORA)
     try:
-        interpreter.run_text(file_text(data, str(config)), config)
-        for name in ("config_file", "config_directory"):
-            interpreter.environment.unset(name)  # as no configuration is being read any more
-        shown = interpreter.menus.show(interpreter)
-    except MenuShown as instead:
-        shown = instead.shown
-    except LimitExceeded as error:
-        # GRUB dies of a configuration that runs itself for ever; one that has shown nothing by then is
-        # as good as empty.
-        if error.limit not in _NESTING or interpreter.menus.definitions[0]:
-            raise
-        shown = Shown()
-        interpreter.warn(f"the configuration is given up: {error}")
+    shown = _run(interpreter)
+    superusers = interpreter.environment.get("superusers")
     return Menu(
         "grub2",
         config,
@@ -71,7 +60,75 @@ def interpret(machine: Machine, config: FileRef, settings: Settings) -> Menu:
         shown.timeout,
         shown.hidden,
         tuple(interpreter.warnings),
+        None if superusers is None else menus.user_names(superusers),
+        tuple(interpreter.menus.passwords.values()),
     )
+
+
+def _run(interpreter: Interpreter) -> Shown:
+    config = interpreter.config
+    data = interpreter.machine.read(config)
+        interpreter.run_text(file_text(data, str(config)), config)
+        for name in ("config_file", "config_directory"):
+            interpreter.environment.unset(name)  # as no configuration is being read any more
+        return interpreter.menus.show(interpreter)
+    except MenuShown as instead:
+        return instead.shown
+    except LimitExceeded as error:
+        # GRUB dies of a configuration that runs itself for ever; one that has shown nothing by then is
+        # as good as empty.
+        if error.limit not in _NESTING or interpreter.menus.definitions[0]:
+            raise
+        interpreter.warn(f"the configuration is given up: {error}")
+        return Shown()
+
+
+def entry_text(machine: Machine, config: FileRef, settings: Settings, entry: Entry) -> str | None:
+    """Return the commands of an entry as they are written; None when it has none of its own.
+
+    Raises what `interpret` raises.
+    """
+    return _edit(machine, config, settings, Edit(entry)).own_text
+
+
+def evaluate_entry(machine: Machine, config: FileRef, settings: Settings, entry: Entry, text: str) -> Item:
+    """Return what an entry comes to when its commands are `text`: an entry, or the menu that they lead to.
+
+    The whole configuration is run again, so that the commands see what they would see.  Raises what
+    `interpret` raises, and ConfigError for text that cannot be parsed.
+    """
+    for unit in units(string_text(text, entry.title)):
+        if isinstance(unit, SyntaxMismatch):
+            raise unit
+    return _edit(machine, config, settings, Edit(entry, text)).item or entry
+
+
+def _edit(machine: Machine, config: FileRef, settings: Settings, edit: Edit) -> Edit:
+    interpreter = _interpreter(machine, config, settings, _discard, _discard)
+    interpreter.menus.edit = edit
+    _run(interpreter)
+    return edit
+
+
+def command_line(
+    machine: Machine,
+    config: FileRef,
+    settings: Settings,
+    output: Callable[[str], None],
+    errors: Callable[[str], None],
+) -> CommandLine:
+    """Return GRUB's command line as it is after the configuration has run.
+
+    `output` and `errors` are as for `run_script`.
+    """
+
+    def make(find: Callable[[str], Command | None]) -> Interpreter:
+        interpreter = _interpreter(machine, config, settings, output, errors, find)
+        interpreter.menus.shows = False
+        interpreter.run_text(file_text(machine.read(config), str(config)), config)
+        return interpreter
+
+    return CommandLine(make)
 
 
 def run_script(
@@ -101,7 +158,8 @@ def _interpreter(
     output: Callable[[str], None],
     errors: Callable[[str], None],
 ) -> Interpreter:
-    interpreter = Interpreter(machine, config, Menus(), Boot(), commands.find, output, errors)
+    interpreter = Interpreter(machine, config, Menus(), Boot(), find, output, errors)
+    find: Callable[[str], Command | None] = commands.find,
     device = next((facts.grub for facts in machine.volumes() if facts.name == config.volume), "") or "hd0"
     interpreter.files.own_device = device
     folder = config.path.rpartition("/")[0]

@@ -204,8 +204,8 @@ _PASSED_OVER = """
     lsmod lspci lssal macppcbless mactelbless module_verify mouse_terminal nativedisk
     net_add_addr net_add_dns net_add_route net_bootp net_bootp6 net_del_addr net_del_dns
     net_del_route net_dhcp net_get_dhcp_option net_ipv6_autoconf net_ls_addr net_ls_cards
-    net_ls_dns net_ls_routes net_nslookup net_set_vlan normal_exit outb outl outw parttool password
-    password_pbkdf2 play pxe_unload rdmsr reboot rmmod sendkey serial setpci shim_lock spkmodem
+    net_ls_dns net_ls_routes net_nslookup net_set_vlan normal_exit outb outl outw parttool
+    play pxe_unload rdmsr reboot rmmod sendkey serial setpci shim_lock spkmodem
     terminal_input terminal_output terminfo time trust usb vbeinfo vbetest verify_detached
     videoinfo videotest write_byte write_dword write_word wrmsr zfskey
 """
@@ -239,6 +239,7 @@ COMMANDS: dict[str, Command] = {
 }
 
 _MODULES = {
+    **dict.fromkeys(("password", "password_pbkdf2"), "authentication"),
     **dict.fromkeys(("source", ".", "configfile", "normal", "cat", "ls", "cmp"), "file_commands"),
     **dict.fromkeys(("extract_entries_source", "extract_entries_configfile"), "file_commands"),
     **dict.fromkeys(("load_env", "save_env", "list_env"), "file_commands"),
@@ -259,3 +260,8 @@ def find(name: str) -> Command | None:
         COMMANDS.update(module.COMMANDS)
         command = COMMANDS[name]
     return command
+
+
+def names() -> list[str]:
+    """Return the names of all commands, sorted."""
+    return sorted({*COMMANDS, *_MODULES})

@@ -25,6 +25,7 @@ class Status(enum.IntEnum):
     UNKNOWN_COMMAND = 16
     INVALID_COMMAND = 17
     BAD_ARGUMENT = 18
+    NO_KERNEL = 22
     NOT_IMPLEMENTED_YET = 24
     MENU = 27
     EXTRACTOR = 31

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from pybootcfg import limits
@@ -19,7 +19,7 @@ from pybootcfg.dialects.grub2.numbers import as_int, number
 from pybootcfg.dialects.grub2.options import Option, Options
 from pybootcfg.dialects.grub2.syntax import string_text
 from pybootcfg.errors import LimitExceeded
-from pybootcfg.menu import Entry, EntryKind, Item, Place, Submenu
+from pybootcfg.menu import Entry, EntryKind, Item, Password, Place, Submenu
 
 #: Budgets of the whole run: when one of these is spent, no entry can be trusted any more.
 _WHOLE_RUN = frozenset(
@@ -35,6 +35,9 @@ _WHOLE_RUN = frozenset(
 )
 
 
+_BETWEEN_USERS = str.maketrans(",;|&", "    ")
+
+
 @dataclass
 class Definition:
     """An entry as it was defined."""
@@ -47,6 +50,32 @@ class Definition:
     submenu: bool = False
     hidden: bool = False
     restricted: bool = False
+    users: tuple[str, ...] = ()
+
+    @property
+    def source(self) -> str:
+        """The commands of the entry as they are written."""
+        return self.body.source if isinstance(self.body, Block) else self.body
+
+
+@dataclass
+class Edit:
+    """An entry that is looked at by itself: what it runs, instead of that, and what comes of it."""
+
+    entry: Entry
+    text: str | None = None  #: to be run instead of the entry's own commands
+    own_text: str | None = None
+    item: Item | None = None
+
+    def takes(self, definition: Definition) -> bool:
+        """Tell whether the entry was made of this definition, which is then noted."""
+        entry = self.entry
+        if self.own_text is not None or (definition.title, definition.id) != (entry.title, entry.id):
+            return False
+        if definition.place != entry.source:
+            return False
+        self.own_text = definition.source
+        return True
 
 
 class Shown(NamedTuple):
@@ -75,6 +104,8 @@ class Menus:
     _entries: limits.Budget = field(default_factory=limits.GRUB_ENTRIES.budget)
     _chosen: Shown | None = None  #: the menu that the entry being run has shown
     _inside: int = 0  #: how many entries are being run, one inside the other
+    passwords: dict[str, Password] = field(default_factory=dict)
+    edit: Edit | None = None
 
     def add(self, definition: Definition) -> None:
         """Add an entry to the innermost menu."""
@@ -110,6 +141,15 @@ class Menus:
         return Shown(items, defaults, timeout, hidden)
 
     def _item(self, interpreter: Interpreter, definition: Definition) -> Item:
+        edit = self.edit
+        if edit is None or not edit.takes(definition):
+            return self._evaluated(interpreter, definition)
+        if edit.text is not None:
+            definition = replace(definition, body=edit.text)
+        edit.item = self._evaluated(interpreter, definition)
+        return edit.item
+
+    def _evaluated(self, interpreter: Interpreter, definition: Definition) -> Item:
         """Choose an entry, note what it does, and undo that."""
         variables = interpreter.environment.snapshot()
         interpreter.steps.spend(1 + len(variables.values) // 64)
@@ -158,6 +198,8 @@ class Menus:
                 definition.hidden,
             )
         return Entry(
+                definition.restricted,
+                definition.users,
             definition.title,
             boot.kind,
             definition.place,
@@ -172,6 +214,7 @@ class Menus:
             tuple(interpreter.warnings),
         )
 
+            definition.users,
     def _submenu(self, interpreter: Interpreter, definition: Definition) -> Submenu:
         limits.GRUB_MENU_DEPTH.check(len(self.definitions))
         environment = interpreter.environment
@@ -192,7 +235,14 @@ class Menus:
             self.definitions.pop()
             environment.close()
         return Submenu(
-            definition.title, definition.place, definition.id, shown.items, shown.defaults, definition.hidden
+            definition.title,
+            definition.place,
+            definition.id,
+            shown.items,
+            shown.defaults,
+            definition.hidden,
+            definition.restricted,
+            definition.users,
         )
 
     def _choose(
@@ -238,6 +288,11 @@ def _defaults(default: str | None, fallback: str | None) -> tuple[str, ...]:
 
 def _timeout(value: str | None) -> float | None:
     try:
+def user_names(text: str) -> tuple[str, ...]:
+    """Return the users in a list: blanks, commas, semicolons, `|` and `&` stand between them."""
+    return tuple(user for user in text.translate(_BETWEEN_USERS).split(" ") if user)
+
+
         seconds = as_int(number(value or "").value)
     except Failure:
         return None
@@ -259,7 +314,7 @@ def _menuentry(interpreter: Interpreter, call: Call) -> None:
     if not call.words:
         raise Failure(Status.MENU, "menuentry is missing title")
     title = call.words[0]
-    protected = bool(interpreter.environment.get("superusers"))
+    protected = interpreter.environment.get("superusers") is not None
     interpreter.menus.add(
         Definition(
             title,
@@ -272,6 +327,7 @@ def _menuentry(interpreter: Interpreter, call: Call) -> None:
             restricted=protected and ("users" in arguments or "unrestricted" not in arguments),
         )
     )
+            users=user_names(arguments.value("users") or ""),
 
 
 _OPTIONS = Options(
