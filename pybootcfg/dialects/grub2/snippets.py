@@ -1,0 +1,35 @@
+"""What `blscfg` has read: entry files of the Boot Loader Specification, kept from one call to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pybootcfg import limits, versions
+from pybootcfg.menu import Place
+
+
+@dataclass(frozen=True)
+class Snippet:
+    """One entry file: its name without the ending, its fields in their order, whether it is shown yet."""
+
+    key: versions.Key  #: by which entries are sorted
+    id: str
+    fields: tuple[tuple[str, str], ...]
+    place: Place
+    shown: bool = False
+
+    def all(self, key: str) -> list[str]:
+        """Return the values of a key."""
+        return [value for name, value in self.fields if name == key]
+
+    def first(self, key: str) -> str | None:
+        """Return the first value of a key."""
+        return next(iter(self.all(key)), None)
+
+
+@dataclass
+class Snippets:
+    """The entry files read so far, the newest last."""
+
+    entries: tuple[Snippet, ...] = ()
+    text: limits.Budget = field(default_factory=limits.BLS_TEXT.budget)
