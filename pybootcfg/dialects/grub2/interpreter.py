@@ -18,6 +18,7 @@ from pybootcfg.dialects.grub2.environment_block import EnvironmentBlock
 from pybootcfg.dialects.grub2.failure import Failure, Status
 from pybootcfg.dialects.grub2.files import Files
 from pybootcfg.dialects.grub2.options import Help, Options, Parsed, parse
+from pybootcfg.dialects.grub2.snippets import Snippets
 from pybootcfg.dialects.grub2.wildcards import Wildcards
 from pybootcfg.dialects.grub2.words import Expander, Scope
 from pybootcfg.errors import printable
@@ -113,6 +114,7 @@ class Interpreter:
         self.expander = Expander(self.environment, Wildcards(self.files).expand)
         self.functions: dict[str, Function] = {}
         self.blocks: dict[FileRef, EnvironmentBlock] = {}  #: environment blocks that were changed
+        self.snippets = Snippets()
         self.steps = limits.GRUB_STEPS.budget()
         self.entry_steps: limits.Budget | None = None
         self.regexp_work = limits.REGEXP_WORK.budget()

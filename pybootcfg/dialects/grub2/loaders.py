@@ -124,11 +124,6 @@ def _nothing(_interpreter: Interpreter, _call: Call) -> None:
     pass
 
 
-def _blscfg(interpreter: Interpreter, _call: Call) -> None:
-    """Boot Loader Specification entries would be added to the menu here."""
-    interpreter.warn("blscfg: entries of the Boot Loader Specification are not read yet")
-
-
 def _commands(names: str, run: Callable[[Interpreter, Call], None]) -> dict[str, Command]:
     return dict.fromkeys(names.split(), Command(run, yields=True))
 
@@ -146,5 +141,4 @@ COMMANDS: dict[str, Command] = {
     **_commands("chainloader", _chainloader),
     **_commands("ntldr freedos plan9 truecrypt appleloader pc_chain vmw_loader", _other),
     **_commands("drivemap efiload xnu_resume xnu_splash", _nothing),
-    **_commands("blscfg", _blscfg),
 }

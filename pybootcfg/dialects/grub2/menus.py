@@ -154,6 +154,7 @@ class Menus:
         variables = interpreter.environment.snapshot()
         interpreter.steps.spend(1 + len(variables.values) // 64)
         functions, blocks = dict(interpreter.functions), dict(interpreter.blocks)
+        snippets = interpreter.snippets.entries
         loopbacks = dict(interpreter.files.loopbacks)
         outer = interpreter.warnings, interpreter.boot, interpreter.entry_steps, self._chosen
         keeps_hexadecimal = interpreter.expander.keeps_hexadecimal
@@ -172,6 +173,7 @@ class Menus:
             interpreter.warnings, interpreter.boot, interpreter.entry_steps, self._chosen = outer
             interpreter.environment.restore(variables)
             interpreter.functions, interpreter.blocks = functions, blocks
+            interpreter.snippets.entries = snippets
             interpreter.files.loopbacks = loopbacks
 
     def _entry(self, interpreter: Interpreter, definition: Definition) -> Item:
