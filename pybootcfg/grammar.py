@@ -299,9 +299,20 @@ def _build(rule: Rule, values: list[Any], offset: int) -> Any:
     return Tree(rule.name, children, offset)
 
 
+@functools.cache
 def _source(name: str) -> str:
     with open(os.path.join(_FOLDER, f"{name}.lark"), encoding="utf-8") as file:
         return file.read()
+
+
+@functools.cache
+def _prepared(name: str) -> str:
+    """Return the text of the prepared tables, empty when there are none."""
+    try:
+        with open(os.path.join(_FOLDER, f"{name}.json"), encoding="utf-8") as file:
+            return file.read()
+    except FileNotFoundError:
+        return ""
 
 
 def digest(text: str) -> str:
@@ -331,17 +342,33 @@ def compile_tables(name: str) -> dict[str, Any]:
                 actions[state][symbol] = argument if shifts else ~rules[argument]
             else:
                 gotos[state][symbol] = argument
+    order = _order(table.start_states["start"], actions, gotos)
     return {
         "digest": digest(text),
-        "start": table.start_states["start"],
-        "accept": table.end_states["start"],
-        "actions": actions,
-        "gotos": gotos,
+        "start": 0,
+        "accept": order[table.end_states["start"]],
+        "actions": [_renumbered(actions[state], order) for state in order],
+        "gotos": [_renumbered(gotos[state], order) for state in order],
         "rules": [_rule(rule) for rule in grammar.rules],
         "terminals": {name: _terminal(terminal) for name, terminal in terminals.items()},
         "ignore": list(grammar.ignore_tokens),
         "contextual": lexer == "contextual",
     }
+
+
+def _order(start: int, actions: list[dict[str, int]], gotos: list[dict[str, int]]) -> dict[int, int]:
+    """Number the states as they are reached: Lark's own numbers differ from one run to the next."""
+    order = {start: 0}
+    for state in (pending := [start]):
+        for _, target in sorted({**actions[state], **gotos[state]}.items()):
+            if target >= 0 and target not in order:
+                order[target] = len(order)
+                pending.append(target)
+    return order
+
+
+def _renumbered(row: dict[str, int], order: dict[int, int]) -> dict[str, int]:
+    return {symbol: order[value] if value >= 0 else value for symbol, value in row.items()}
 
 
 def _rule(rule: Any) -> list[Any]:
@@ -365,22 +392,25 @@ def _terminal(terminal: Any) -> list[Any]:
 
 def prepare(folder: str) -> None:
     """Write the tables of every grammar into `folder`, for `load` to find."""
-    for file in sorted(os.listdir(_FOLDER)):
-        name, extension = os.path.splitext(file)
-        if extension == ".lark":
-            with open(os.path.join(folder, f"{name}.json"), "w", encoding="utf-8") as out:
-                json.dump(compile_tables(name), out, separators=(",", ":"), sort_keys=True)
-                out.write("\n")
+    for name in _names():
+        with open(os.path.join(folder, f"{name}.json"), "w", encoding="utf-8") as out:
+            json.dump(compile_tables(name), out, separators=(",", ":"), sort_keys=True)
+            out.write("\n")
+
+
+def _names() -> list[str]:
+    return [name for name, extension in map(os.path.splitext, sorted(os.listdir(_FOLDER))) if extension == ".lark"]
+
+
+def prefetch() -> None:
+    """Have `load` find every grammar in memory, for a process that will not be able to open files."""
+    if not all(digest(_source(name)) in _prepared(name) for name in _names()):
+        import lark  # noqa: F401  it makes the tables when a grammar is asked for
 
 
 @functools.cache
 def load(name: str) -> Parser:
     """Return the parser of grammars/NAME.lark, from prepared tables when they are current."""
-    try:
-        with open(os.path.join(_FOLDER, f"{name}.json"), encoding="utf-8") as file:
-            tables = json.load(file)
-        if tables["digest"] == digest(_source(name)):
-            return Parser(tables)
-    except FileNotFoundError:
-        pass
+    if digest(_source(name)) in _prepared(name):
+        return Parser(json.loads(_prepared(name)))
     return Parser(compile_tables(name))
