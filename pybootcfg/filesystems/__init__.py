@@ -58,7 +58,7 @@ FAMILIES = (
         "zfs",
         "Zfs",
         tuple(
-            (label + 16384, b"\x01" + order + b"\0\0\0\0\0\0\0\0\x01")
+            (label + 16384, b"\x01" + order + bytes(9) + b"\x01")
             for label in (0, END_UNIT)
             for order in (b"\x01", b"\0")
         ),
@@ -95,7 +95,7 @@ RESCUES = (
         "zfs",
         "Zfs",
         tuple(
-            (16384 - label * END_UNIT, b"\x01" + order + b"\0\0\0\0\0\0\0\0\x01")
+            (16384 - label * END_UNIT, b"\x01" + order + bytes(9) + b"\x01")
             for label in (2, 1)
             for order in (b"\x01", b"\0")
         ),

@@ -105,10 +105,9 @@ class Zap:
         text = name.decode("utf-8", "surrogateescape")
         if fold and self.normflags & layout.U8_TEXTPREP_TOUPPER:
             text = "".join(upper if len(upper := char.upper()) == 1 else char for char in text)
-        for flag, form in _FORMS:
-            if self.normflags & flag:
-                text = unicodedata.normalize(form, text)
-                break
+        form = _FORMS.get(self.normflags & layout.U8_TEXTPREP_FORM)
+        if form is not None:
+            text = unicodedata.normalize(form, text)
         return text.encode("utf-8", "surrogateescape")
 
     # --- microzap --------------------------------------------------------------------------------
@@ -270,12 +269,12 @@ class Leaf:
         return self.zap.dnode.damaged(f"a leaf of its fat ZAP is damaged: {what}")
 
 
-_FORMS: tuple[tuple[int, Any], ...] = (
-    (layout.U8_TEXTPREP_NFD, "NFD"),
-    (layout.U8_TEXTPREP_NFC, "NFC"),
-    (layout.U8_TEXTPREP_NFKD, "NFKD"),
-    (layout.U8_TEXTPREP_NFKC, "NFKC"),
-)
+_FORMS: dict[int, Any] = {
+    layout.U8_TEXTPREP_NFD: "NFD",
+    layout.U8_TEXTPREP_NFC: "NFC",
+    layout.U8_TEXTPREP_NFKD: "NFKD",
+    layout.U8_TEXTPREP_NFKC: "NFKC",
+}
 
 
 @functools.cache

@@ -50,10 +50,11 @@ class LogBlock(NamedTuple):
 def unreachable(objects: ObjectSet) -> bool:
     """Return whether the log begins on a device that is missing."""
     pointer = decode(objects.data, ZIL_HEADER_OFFSET + ZH_LOG_OFFSET, big=objects.big)
-    return (
-        any(not objects.blocks.top(dva.vdev).complete for dva in pointer.dvas)
-        and _block(objects.blocks, pointer) is None
+    copies = (
+        next(objects.blocks.top(dva.vdev).copies(dva.offset, pointer.psize, pointer.birth), None)
+        for dva in pointer.dvas
     )
+    return bool(pointer.dvas) and not any(copies)
 
 
 def pending(objects: ObjectSet, last_txg: int) -> list[Record]:
