@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pybootcfg import limits
 from pybootcfg.dialects.base import Machine, Settings
 from pybootcfg.dialects.grub2 import blscfg, commands, loaders, menus
-from pybootcfg.dialects.grub2.interpreter import Interpreter
+from pybootcfg.dialects.grub2.command_line import CommandLine
+from pybootcfg.dialects.grub2.interpreter import Command, Interpreter
 from pybootcfg.dialects.grub2.loaders import Boot
 from pybootcfg.dialects.grub2.menus import Edit, Menus, MenuShown, Shown
 from pybootcfg.dialects.grub2.syntax import check, file_text, string_text, units
@@ -49,8 +50,6 @@ def interpret(machine: Machine, config: FileRef, settings: Settings) -> Menu:
     more than any configuration should, and what the machine raises when it cannot be read.
     """
     interpreter = _interpreter(machine, config, settings, _discard, _discard)
-    interpreter.expander.keeps_hexadecimal = any(word in data for word in _FEDORA)
-    try:
     shown = _run(interpreter)
     superusers = interpreter.environment.get("superusers")
     return Menu(
@@ -69,6 +68,8 @@ def interpret(machine: Machine, config: FileRef, settings: Settings) -> Menu:
 def _run(interpreter: Interpreter) -> Shown:
     config = interpreter.config
     data = interpreter.machine.read(config)
+    interpreter.expander.keeps_hexadecimal = any(word in data for word in _FEDORA)
+    try:
         interpreter.run_text(file_text(data, str(config)), config)
         for name in ("config_file", "config_directory"):
             interpreter.environment.unset(name)  # as no configuration is being read any more
@@ -158,9 +159,9 @@ def _interpreter(
     settings: Settings,
     output: Callable[[str], None],
     errors: Callable[[str], None],
+    find: Callable[[str], Command | None] = commands.find,
 ) -> Interpreter:
     interpreter = Interpreter(machine, config, Menus(), Boot(), find, output, errors)
-    find: Callable[[str], Command | None] = commands.find,
     device = next((facts.grub for facts in machine.volumes() if facts.name == config.volume), "") or "hd0"
     interpreter.files.own_device = device
     folder = config.path.rpartition("/")[0]

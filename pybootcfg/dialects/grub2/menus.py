@@ -198,10 +198,10 @@ class Menus:
                 shown.items,
                 shown.defaults,
                 definition.hidden,
-            )
-        return Entry(
                 definition.restricted,
                 definition.users,
+            )
+        return Entry(
             definition.title,
             boot.kind,
             definition.place,
@@ -214,9 +214,9 @@ class Menus:
             definition.hidden,
             definition.restricted,
             tuple(interpreter.warnings),
+            definition.users,
         )
 
-            definition.users,
     def _submenu(self, interpreter: Interpreter, definition: Definition) -> Submenu:
         limits.GRUB_MENU_DEPTH.check(len(self.definitions))
         environment = interpreter.environment
@@ -288,13 +288,13 @@ def _defaults(default: str | None, fallback: str | None) -> tuple[str, ...]:
     return (default, *fallbacks)
 
 
-def _timeout(value: str | None) -> float | None:
-    try:
 def user_names(text: str) -> tuple[str, ...]:
     """Return the users in a list: blanks, commas, semicolons, `|` and `&` stand between them."""
     return tuple(user for user in text.translate(_BETWEEN_USERS).split(" ") if user)
 
 
+def _timeout(value: str | None) -> float | None:
+    try:
         seconds = as_int(number(value or "").value)
     except Failure:
         return None
@@ -327,9 +327,9 @@ def _menuentry(interpreter: Interpreter, call: Call) -> None:
             submenu=call.name == "submenu",
             hidden=call.name == "hiddenentry",
             restricted=protected and ("users" in arguments or "unrestricted" not in arguments),
+            users=user_names(arguments.value("users") or ""),
         )
     )
-            users=user_names(arguments.value("users") or ""),
 
 
 _OPTIONS = Options(
