@@ -113,6 +113,7 @@ UFS_SUPERBLOCK_SEARCH = Limit("ufs-superblock-search", 256 * MIB, "bytes searche
 # --- ext -----------------------------------------------------------------------------------------
 EXT_JOURNAL_BLOCKS = Limit("ext-journal-blocks", 1 << 20, "distinct blocks that one replay puts in place")
 EXT_REVOKES = Limit("ext-revokes", 1 << 20, "distinct blocks that the log of one journal revokes")
+EXT_GROUPS_SHOWN = Limit("ext-groups-shown", 16384, "group descriptors that inspect shows; 2 TiB of 4 KiB blocks")
 EXT_FAST_COMMIT_TAGS = Limit("ext-fast-commit-tags", 1 << 18, "tags of one fast commit area; 256 blocks is usual")
 
 # --- zfs -----------------------------------------------------------------------------------------
@@ -194,3 +195,14 @@ BLS_TEXT = Limit("bls-text", 8 * MIB, "bytes of all entry files of one menu")
 BLS_ENTRIES = Limit("bls-entries", 4096, "entries of one menu, profiles of unified kernel images included")
 PE_SECTIONS = Limit("pe-sections", 4096, "sections of one PE file; a unified kernel image has about 15")
 PE_PROFILES = Limit("pe-profiles", 256, "profiles of one unified kernel image, as in systemd-boot")
+
+# --- sandbox -------------------------------------------------------------------------------------
+SANDBOX_MEMORY = Limit("sandbox-memory", 256 * MIB, "address space of the reader, as for the real pygrub")
+SANDBOX_CPU = Limit("sandbox-cpu", 100, "seconds of processor time of the reader; libxl waits for 120")
+SANDBOX_TIME = Limit("sandbox-time", 900, "seconds in which the reader answers, unless there is a menu")
+RESTRICTED_FILE_SIZE = Limit("restricted-file-size", 128 * MIB, "a copied file with --runas, as the real pygrub")
+ANSWER_SIZE = Limit("answer-size", 1 * MIB, "bytes that the reader answers with")
+LISTING_SIZE = Limit("listing-size", 64 * MIB, "bytes that the reader answers with when a menu is listed")
+ARGS_LENGTH = Limit("args-length", 64 * KIB, "bytes of a kernel command line; Linux takes 4 KiB at most")
+REMARKS = Limit("remarks", 1000, "lines about the guest that the reader passes on")
+REMARK_LENGTH = Limit("remark-length", 4096, "characters of one such line")

@@ -23,7 +23,7 @@ from pybootcfg.filesystems.ext.log import Log, open_log
 from pybootcfg.filesystems.ext.mapping import mapped
 from pybootcfg.filesystems.ext.superblock import find_superblock, read_superblock
 from pybootcfg.kind import Kind
-from pybootcfg.limits import PATH_LENGTH
+from pybootcfg.limits import EXT_GROUPS_SHOWN, PATH_LENGTH
 from pybootcfg.source import Overlay, Source
 
 layout = schema.load("ext")
@@ -125,7 +125,7 @@ class Ext(Filesystem):
         """Yield the superblock, the journal's, the inode of the root and the group descriptors."""
         yield from self._superblocks()
         yield self._inode_structure(layout.ROOT_INO)
-        for group in range(self.superblock.groups):
+        for group in range(min(self.superblock.groups, EXT_GROUPS_SHOWN.value)):
             yield self._descriptor_structure(group)
 
     def structure(self, name: str) -> Structure | None:

@@ -1,0 +1,526 @@
+"""Damaged and hostile ext images: each ends in a clear error or a warning, and none in a hang."""
+
+from __future__ import annotations
+
+import random
+import struct
+import time
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+import pytest
+from ext_image import (
+    carried,
+    carried_listing,
+    debugfs,
+    e2fsck,
+    listing,
+    look,
+    mke2fs,
+    nodes,
+    open_bytes,
+    shortened,
+)
+
+from pybootcfg import limits
+from pybootcfg.errors import BootcfgError, ImageError
+from pybootcfg.filesystems.base import Hole
+from pybootcfg.filesystems.ext import Ext
+from pybootcfg.kind import Kind
+
+SUPERBLOCK = 1024
+
+
+class Image:
+    """A small image (1 KiB blocks, no checksums unless asked for) that a test damages."""
+
+    def __init__(self, folder: Path, options: str) -> None:
+        tree = folder / options.replace(" ", "")
+        (tree / "d").mkdir(parents=True)
+        for number in range(60):
+            (tree / "d" / f"name{number:03}{'n' * 100}").touch()
+        (tree / "file").write_bytes(bytes(range(256)) * 4 * 300)
+        (tree / "link").symlink_to("x" * 100)
+        (tree / "short").symlink_to("target")
+        (tree / "small").mkdir()
+        (tree / "small" / "a").write_text("a")
+        self.path = mke2fs(
+            tree.with_suffix(".img"), *options.split(), "-b", "1024", "-N", "128", tree=tree, size="8M"
+        )
+        e2fsck(self.path, "-D")
+        self.data = bytearray(self.path.read_bytes())
+
+    def inode(self, path: str) -> int:
+        """Return where an inode stands, in bytes."""
+        where = debugfs(self.path, f"imap {path}")
+        block = int(where.split("located at block ")[1].split(",")[0])
+        return block * 1024 + int(where.split("offset ")[1].split()[0], 16)
+
+    def block(self, path: str, logical: int = 0) -> int:
+        """Return where a block of a file stands, in bytes."""
+        return int(debugfs(self.path, f"bmap {path} {logical}").split()[-1]) * 1024
+
+    def put(self, offset: int, layout: str, *values: int) -> None:
+        """Change a field."""
+        struct.pack_into("<" + layout, self.data, offset, *values)
+
+    def open(self) -> Ext:
+        """Open the image as it is now."""
+        return open_bytes(self.data)
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Image:
+    return Image(tmp_path, "-t ext2")
+
+
+@pytest.fixture
+def extents(tmp_path: Path) -> Image:
+    return Image(tmp_path, "-t ext4 -O ^metadata_csum,^has_journal,^64bit")
+
+
+@pytest.fixture
+def modern(tmp_path: Path) -> Image:
+    return Image(tmp_path, "-t ext4 -O ^has_journal")
+
+
+@pytest.mark.parametrize(
+    ("offset", "layout", "value", "message"),
+    [
+        (0x38, "H", 0, "61267 expected|0xef53 expected"),
+        (0x18, "I", 7, "block size"),
+        (0x18, "I", 0xFFFFFFFF, "block size"),
+        (0x58, "H", 0, "inodes of 0 bytes"),
+        (0x58, "H", 96, "inodes of 96 bytes"),
+        (0x58, "H", 2048, "inodes of 2048 bytes"),
+        (0x20, "I", 0, "0 blocks per group"),
+        (0x20, "I", 8193, "8193 blocks per group"),
+        (0x28, "I", 0, "0 inodes per group"),
+        (0x28, "I", 0xFFFFFFFF, "inodes per group"),
+        (0x00, "I", 0xFFFFFFFF, "4294967295 inodes"),
+        (0x04, "I", 0, "blocks from 1 to 0"),
+        (0x14, "I", 2, "blocks from 2"),
+    ],
+)
+def test_a_superblock_that_cannot_be_is_an_error_with_its_offset(
+    plain: Image, offset: int, layout: str, value: int, message: str
+) -> None:
+    plain.put(SUPERBLOCK + offset, layout, value)
+    with pytest.raises(ImageError, match=message) as error:
+        plain.open()
+    assert error.value.structure == "superblock"
+    assert SUPERBLOCK <= (error.value.offset or 0) < 2 * SUPERBLOCK
+
+
+@pytest.mark.parametrize("size", [0, 16, 48, 2048, 32])
+def test_an_insane_descriptor_size(modern: Image, size: int) -> None:
+    modern.put(SUPERBLOCK + 0xFE, "H", size)
+    with pytest.raises(ImageError, match=f"group descriptors of {size} bytes"):
+        modern.open()
+
+
+@pytest.mark.parametrize("shift", [0, 40, 0xFFFFFFFF])
+def test_an_insane_cluster_size(tmp_path: Path, shift: int) -> None:
+    image = Image(tmp_path, "-t ext4 -O bigalloc,^has_journal -C 4096")
+    image.put(SUPERBLOCK + 0x1C, "I", shift)
+    if shift:
+        with pytest.raises(ImageError, match="clusters of"):
+            image.open()
+    else:
+        with pytest.raises(ImageError, match="blocks per group"):
+            image.open()
+
+
+def test_a_copy_stands_in_for_a_damaged_superblock(tmp_path: Path) -> None:
+    image = mke2fs(tmp_path / "i", "-t", "ext4", "-b", "1024", "-L", "copied", size="24M")
+    data = bytearray(image.read_bytes())
+    data[1024 + 0x18 : 1024 + 0x40] = bytes(0x28)
+    filesystem = open_bytes(data)
+    assert filesystem.label == "copied"
+    assert [name for name, _ in filesystem.root.entries()] == [b"lost+found"]
+    assert "its copy at byte 0x800400 is used" in filesystem.warnings[0]
+    data[8193 * 1024 + 5] ^= 1  # a copy with a bad checksum is none
+    with pytest.raises(ImageError, match="expected"):
+        open_bytes(data)
+
+
+def test_a_copy_stands_in_for_a_damaged_descriptor(tmp_path: Path) -> None:
+    for options in ("-O ^metadata_csum", "-O meta_bg,^resize_inode -g 256", "-O sparse_super2,^resize_inode"):
+        folder = tmp_path / options.split()[1][:4]
+        folder.mkdir()
+        image = mke2fs(folder / "i", "-t", "ext4", "-b", "1024", *options.split(), size="24M")
+        data = bytearray(image.read_bytes())
+        struct.pack_into("<I", data, 2048 + 8, 0x7FFFFFFF)
+        filesystem = open_bytes(data)
+        assert [name for name, _ in filesystem.root.entries()] == [b"lost+found"]
+        assert "group[0].descriptor" in filesystem.warnings[0]
+        assert "its copy at byte" in filesystem.warnings[0]
+
+
+def test_descriptors_that_are_all_damaged_are_an_error(plain: Image) -> None:
+    plain.put(2048 + 8, "I", 0x7FFFFFFF)
+    with pytest.raises(ImageError, match=r"group\[0\].descriptor places the inode table"):
+        list(plain.open().root.entries())
+
+
+def test_bad_checksums_are_warnings_by_name(modern: Image) -> None:
+    for offset in (
+        SUPERBLOCK + 0x3FC,
+        2048 + 0x1E,
+        modern.inode("file") + 0x7C,
+        modern.block("small") + 1020,
+        modern.block("d") + 1020,
+        modern.block("d", 1) + 1020,
+    ):
+        modern.data[offset] ^= 1
+    filesystem = modern.open()
+    listing(filesystem)
+    filesystem.walk(b"/d").lookup(b"x")
+    number, small, d = (filesystem.walk(b"/" + name).key for name in (b"file", b"small", b"d"))
+    assert filesystem.warnings[:2] == [
+        "the superblock has a bad checksum",
+        "group[0].descriptor has a bad checksum",
+    ]
+    rest = "\n".join(filesystem.warnings[2:])
+    assert f"inode[{number}] has a bad checksum" in rest
+    assert f"directory block of inode[{small}]" in rest
+    assert rest.count(f"directory block of inode[{d}]") == 2
+    assert len(filesystem.warnings) == 6
+
+
+def test_a_bad_checksum_of_an_extent_block(tmp_path: Path) -> None:
+    (tmp_path / "t").mkdir()
+    with (tmp_path / "t" / "f").open("wb") as file:
+        for number in range(0, 200, 2):
+            file.seek(number * 1024)
+            file.write(b"x" * 1024)
+    image = mke2fs(tmp_path / "i", "-t", "ext4", "-b", "1024", tree=tmp_path / "t", size="8M")
+    assert "1/ 1" in debugfs(image, "ex /f")
+    data = bytearray(image.read_bytes())
+    block = int(debugfs(image, "ex -n /f").splitlines()[2].split()[7])
+    data[block * 1024 + 1020] ^= 1
+    filesystem = open_bytes(data)
+    filesystem.walk(b"/f").read()
+    assert filesystem.warnings == [
+        f"an extent block of inode[{filesystem.walk(b'/f').key}] at byte {block * 1024:#x} has a bad checksum"
+    ]
+    for offset, layout, value, message in [
+        (0, "H", 0, "expected"),
+        (2, "H", 500, "500 of"),
+        (4, "H", 500, "of 500 extents"),
+        (6, "H", 1, "depth 1"),
+        (12, "I", 5, "begins at block"),  # the second extent is before it then
+        (12 + 12 + 4, "H", 0, "an extent of 0 blocks"),
+        (12 + 4, "H", 3, "follows one that ends at"),
+        (12 + 8, "I", 0xFFFFFFF0, "wanted, but a file's lie below"),
+    ]:
+        broken = bytearray(data)
+        struct.pack_into("<" + layout, broken, block * 1024 + offset, value)
+        with pytest.raises(ImageError, match=message) as error:
+            open_bytes(broken).walk(b"/f").read()
+        assert block * 1024 <= (error.value.offset or 0) < block * 1024 + 1024
+
+
+@pytest.mark.parametrize(
+    ("offset", "layout", "value", "message"),
+    [
+        (40, "H", 0, "expected"),
+        (42, "H", 5, "5 of 4 extents"),
+        (46, "H", 6, "depth 6"),
+        (46, "H", 1, "wanted, but a file's lie below|expected"),
+        (56, "H", 0, "an extent of 0 blocks"),
+        (60, "I", 0xFFFFFFF0, "wanted, but a file's lie below"),
+        (60, "I", 1, "wanted, but a file's lie below"),
+    ],
+)
+def test_an_inode_with_a_damaged_extent_tree(
+    extents: Image, offset: int, layout: str, value: int, message: str
+) -> None:
+    start = extents.inode("file")
+    extents.put(start + offset, layout, value)
+    with pytest.raises(ImageError, match=message) as error:
+        extents.open().walk(b"/file").read()
+    assert error.value.offset is not None
+
+
+def test_an_extent_tree_that_refers_to_itself(extents: Image) -> None:
+    start, block = extents.inode("file"), extents.block("file")
+    extents.put(start + 40, "HHHHI", 0xF30A, 1, 4, 5, 0)
+    extents.put(start + 52, "IIHH", 0, block // 1024, 0, 0)
+    extents.put(block, "HHHHI", 0xF30A, 1, 84, 5, 0)
+    extents.put(block + 12, "IIHH", 0, block // 1024, 0, 0)
+    with pytest.raises(ImageError, match="depth 5"):
+        extents.open().walk(b"/file").read()
+
+
+def test_empty_extent_leaves_do_not_multiply(extents: Image) -> None:
+    """Index blocks full of pointers to one empty leaf: no more blocks are visited than the volume has."""
+    start, block = extents.inode("file"), extents.block("file")
+    extents.put(start + 40, "HHHHI", 0xF30A, 4, 4, 3, 0)
+    for place in range(4):
+        extents.put(start + 52 + 12 * place, "IIHH", place * 600, block // 1024, 0, 0)
+    for level in range(3):
+        here = block + 1024 * level
+        extents.put(here, "HHHHI", 0xF30A, 84 if level < 2 else 0, 84, 2 - level, 0)
+        for place in range(84):
+            extents.put(here + 12 + 12 * place, "IIHH", place, here // 1024 + 1, 0, 0)
+    began = time.monotonic()
+    with pytest.raises(ImageError):
+        extents.open().walk(b"/file").read()
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("place", [0, 11, 12, 13, 14])
+def test_block_pointers_outside_of_the_volume(plain: Image, place: int) -> None:
+    start = plain.inode("file")
+    plain.put(start + 4, "I", 70_000_000)
+    plain.put(start + 40 + 4 * place, "I", 0x7FFFFFFF)
+    with pytest.raises(ImageError, match="block 2147483647 wanted") as error:
+        list(plain.open().walk(b"/file").runs())
+    assert error.value.offset == start + 40 + 4 * place
+
+
+def test_indirect_blocks_that_refer_to_themselves(plain: Image) -> None:
+    start, block = plain.inode("file"), plain.block("file")
+    plain.put(start + 4, "I", 0xFFFFFFFF)
+    plain.put(start + 108, "I", 0x3)
+    plain.put(start + 40 + 4 * 14, "I", block // 1024)
+    plain.put(block, "256I", *[block // 1024] * 256)
+    began = time.monotonic()
+    with pytest.raises(ImageError, match="more blocks than the volume"):
+        for _ in plain.open().walk(b"/file").runs():
+            pass
+    assert time.monotonic() - began < 10
+
+
+def test_a_huge_sparse_file_costs_nothing(plain: Image, extents: Image) -> None:
+    for image in (plain, extents):
+        start = image.inode("file")
+        image.put(start + 4, "I", 0)
+        image.put(start + 108, "I", 0x7FFFFFFF)
+        filesystem = image.open()
+        node = filesystem.walk(b"/file")
+        runs = list(node.runs())
+        assert node.size == 0x7FFFFFFF << 32 == sum(run.length for run in runs)
+        assert isinstance(runs[-1], Hole)
+        image.put(start + 108, "I", 0x80000000)
+        with pytest.raises(ImageError, match="beyond all offsets"):
+            _ = image.open().walk(b"/file").size
+
+
+def test_the_upper_half_of_a_directorys_size_is_no_size(plain: Image) -> None:
+    plain.put(plain.inode("small") + 108, "I", 0xFFFFFFFF)
+    assert [name for name, _ in plain.open().walk(b"/small").entries()] == [b"a"]
+
+
+@pytest.mark.parametrize(
+    ("offset", "layout", "values", "message"),
+    [
+        (4, "H", (0,), "an entry of 0 bytes"),
+        (4, "H", (8,), "an entry of 8 bytes"),
+        (4, "H", (14,), "an entry of 14 bytes"),
+        (4, "H", (2000,), "an entry of 2000 bytes"),
+        (6, "B", (200,), "with a name of 200"),
+        (4, "HB", (1020, 0), "goes beyond its block"),
+    ],
+)
+def test_directory_entries_that_cannot_be(
+    plain: Image, offset: int, layout: str, values: tuple[int, ...], message: str
+) -> None:
+    block = plain.block("small")
+    plain.put(block + offset, layout, *values)
+    with pytest.raises(ImageError, match=message) as error:
+        list(plain.open().walk(b"/small").entries())
+    assert block <= (error.value.offset or 0) < block + 1024
+
+
+@pytest.mark.parametrize("name", [b"/", b"\0", b""])
+def test_names_that_no_file_can_have_are_left_out(plain: Image, name: bytes) -> None:
+    place = plain.block("small") + 24  # behind "." and ".."
+    plain.data[place + 6] = len(name)
+    plain.data[place + 8 : place + 8 + len(name)] = name
+    filesystem = plain.open()
+    assert list(filesystem.walk(b"/small").entries()) == []
+    assert "is called" in filesystem.warnings[0]
+
+
+@pytest.mark.parametrize("number", [129, 0xFFFFFFFF])
+def test_inode_numbers_that_do_not_exist(plain: Image, number: int) -> None:
+    plain.put(plain.block("small") + 24, "I", number)
+    ((name, node),) = plain.open().walk(b"/small").entries()
+    assert name == b"a"
+    with pytest.raises(ImageError, match=f"inode {number} wanted, but there are 128"):
+        _ = node.kind
+
+
+def test_an_entry_with_inode_zero_is_unused(plain: Image) -> None:
+    plain.put(plain.block("small") + 24, "I", 0)
+    assert list(plain.open().walk(b"/small").entries()) == []
+
+
+def test_a_mode_that_is_no_type(plain: Image) -> None:
+    plain.put(plain.inode("file"), "H", 0o644)
+    with pytest.raises(ImageError, match="of no type of file"):
+        _ = plain.open().walk(b"/file").kind
+
+
+@pytest.mark.parametrize(
+    ("offset", "layout", "value", "why"),
+    [
+        (28, "B", 9, "hash 9"),
+        (29, "B", 0, "8 expected"),
+        (30, "B", 5, "5 levels"),
+        (31, "B", 1, "flags 0x1"),
+        (32, "H", 0, "room for 0"),
+        (32, "H", 9999, "room for 9999"),
+        (34, "H", 0, "0 pairs"),
+        (34, "H", 9999, "9999 pairs"),
+        (36, "I", 9999, "block 9999 of the directory is not there"),
+        (36, "I", 0, ""),  # leads back to the root
+    ],
+)
+def test_a_damaged_index_is_not_used(plain: Image, offset: int, layout: str, value: int, why: str) -> None:
+    expected = listing(plain.open())
+    plain.put(plain.block("d") + offset, layout, value)
+    filesystem = plain.open()
+    directory = filesystem.walk(b"/d")
+    for name, node in directory.entries():
+        found = directory.lookup(name)
+        assert found is not None
+        assert found.key == node.key
+    assert directory.lookup(b"missing") is None
+    assert listing(filesystem) == expected
+    assert len(filesystem.warnings) <= 1
+    if why:
+        assert why in filesystem.warnings[0]
+
+
+def test_names_in_the_wrong_leaf_are_found_all_the_same(plain: Image) -> None:
+    root = plain.block("d")
+    pairs = bytes(plain.data[root + 40 : root + 56])
+    for place, pair in ((48, pairs[:8]), (40, pairs[8:])):  # the second and the third leaf change places
+        plain.data[root + place + 4 : root + place + 8] = pair[4:]
+    filesystem = plain.open()
+    directory = filesystem.walk(b"/d")
+    assert all(directory.lookup(name) for name, _ in directory.entries())
+    assert "is not where its hash belongs" in filesystem.warnings[0]
+
+
+@pytest.mark.parametrize("size", [60, 100, 4096])
+def test_fast_links_that_are_too_long(plain: Image, size: int) -> None:
+    plain.put(plain.inode("short") + 4, "I", size)
+    with pytest.raises(ImageError, match=f"a symbolic link of {size} bytes in the inode"):
+        plain.open().walk(b"/short", follow=False).target()
+
+
+def test_a_link_longer_than_any_path(plain: Image) -> None:
+    plain.put(plain.inode("link") + 4, "I", 1 << 30)
+    with pytest.raises(BootcfgError, match="path-length"):
+        plain.open().walk(b"/link", follow=False).target()
+
+
+@pytest.mark.parametrize(
+    ("offset", "layout", "value", "message"),
+    [
+        (4, "I", 300, "300 bytes of inline data"),
+        (128, "H", 33, "33 bytes of extra fields"),
+        (128, "H", 4000, "4000 bytes of extra fields"),
+        (160, "I", 0, "of inline data, but there is room for 60"),
+        (166, "H", 0xFFF0, "lies outside of the inode"),
+        (168, "I", 12, "lies outside of the inode"),
+        (172, "I", 0xFFFF, "lies outside of the inode"),
+    ],
+)
+def test_damaged_inline_data(tmp_path: Path, offset: int, layout: str, value: int, message: str) -> None:
+    (tmp_path / "t").mkdir()
+    (tmp_path / "t" / "f").write_bytes(b"i" * 120)
+    image = mke2fs(tmp_path / "i", "-t", "ext4", "-O", "inline_data", tree=tmp_path / "t", size="8M")
+    where = debugfs(image, "imap f")
+    block = int(where.split("located at block ")[1].split(",")[0])
+    start = block * 1024 + int(where.split("offset ")[1].split()[0], 16)
+    data = bytearray(image.read_bytes())
+    assert open_bytes(data).walk(b"/f").read() == b"i" * 120
+    struct.pack_into("<" + layout, data, start + offset, value)
+    with pytest.raises(ImageError, match=message):
+        open_bytes(data).walk(b"/f").read()
+
+
+def test_a_truncated_image_shows_what_it_has(tmp_path: Path) -> None:
+    data = carried("ext2-1k", tmp_path).read_bytes()
+    expected = carried_listing("ext2-1k")
+    filesystem = open_bytes(data[: len(data) // 2])
+    assert "the file system has 8388608 bytes, but the volume only 4194304" in filesystem.warnings
+    seen = 0
+    for path, node in nodes(filesystem):
+        try:
+            if path != b"/lost+found":
+                assert shortened({path: look(node)})[path] == expected[path]
+                seen += 1
+        except ImageError:
+            pass
+    assert seen > 500
+
+
+def everything(filesystem: Ext) -> None:
+    """Read all that a caller can ask for; every error on the way must be one of ours."""
+    budget = limits.LISTED_FILES.budget()
+    todo = [filesystem.root]
+    seen = set()
+    while todo and budget.spent < 3000:
+        directory = todo.pop()
+        try:
+            for name, node in directory.entries():
+                budget.spend()
+                if budget.spent > 3000:
+                    break
+                try:
+                    if node.kind is Kind.DIRECTORY and node.key not in seen:
+                        seen.add(node.key)
+                        todo.append(node)  # type: ignore[arg-type]
+                    elif node.kind is Kind.SYMLINK:
+                        node.target()
+                    elif node.kind is Kind.FILE:
+                        for number, _ in enumerate(node.runs()):
+                            if number > 5000:
+                                break
+                    _ = (node.size, node.mode, node.mtime)
+                    directory.lookup(name)
+                except BootcfgError:
+                    pass
+        except BootcfgError:
+            pass
+    for structure in islice(filesystem.structures(), 20):
+        structure.decoder.trace(filesystem.source, structure.offset)
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["-t ext2", "-t ext4 -O inline_data", "-t ext4 -O ^metadata_csum", "-t ext4 -O meta_bg,^resize_inode"],
+)
+def test_changed_bytes_end_in_our_own_errors(options: str, tmp_path: Path) -> None:
+    image = Image(tmp_path, options)
+    noise = random.Random(options)  # noqa: S311
+    places = interesting(image)
+    for _ in range(150):
+        data = bytearray(image.data)
+        for _ in range(noise.choice((1, 1, 2, 8))):
+            place = noise.choice(places)
+            data[place] = noise.choice((0, 1, 0x7F, 0x80, 0xFF, data[place] ^ 1 << noise.randrange(8)))
+        began = time.monotonic()
+        with suppress(BootcfgError):
+            everything(open_bytes(data))
+        assert time.monotonic() - began < 10
+
+
+def interesting(image: Image) -> list[int]:
+    """Return the bytes that say something: superblock, descriptors, inodes in use, directories, journal."""
+    places = [*range(1024, 1024 + 0x288), *range(2048, 2048 + 64)]
+    for path in ("<2>", "d", "file", "link", "short", "small", "<8>"):
+        start = image.inode(path)
+        places += range(start, start + 256)
+    for path, logical in (("<2>", 0), ("d", 0), ("d", 1), ("small", 0), ("<8>", 0)):
+        start = image.block(path, logical)
+        if start:
+            places += range(start, start + 128)
+    return places
