@@ -20,7 +20,18 @@ from pybootcfg.dialects.base import Machine, SearchKey, Settings
 from pybootcfg.errors import BootcfgError, LimitExceeded, printable
 from pybootcfg.grammar import Text, Token, Tree
 from pybootcfg.kind import Kind
-from pybootcfg.menu import Entry, EntryKind, FileRef, Item, Menu, Module, Place, Submenu
+from pybootcfg.menu import (
+    Entry,
+    EntryKind,
+    FileRef,
+    Item,
+    Menu,
+    Module,
+    Password,
+    Place,
+    Scheme,
+    Submenu,
+)
 
 DEFAULT_FILE = "default"  #: beside the configuration: the number that `default saved` means
 DEFAULT_FILE_READ = 10  #: bytes of it that count
@@ -110,6 +121,7 @@ class _Reader:
         self._volumes = volumes
         self._entries = limits.GRUB_LEGACY_ENTRIES.budget()
         self._menus = limits.GRUB_LEGACY_MENUS.budget()
+        self._passwords: list[Password] = []  #: the menu's, of nobody; an entry's, of whom its place names
 
     def menu(self, config: FileRef, data: bytes, above: tuple[_Opened, ...]) -> Menu:
         """Return the menu of one configuration; `above` are those that led to it."""
@@ -127,7 +139,11 @@ class _Reader:
                 globals_.warn(f"line {text.line(title.offset)}: a title without a command makes no entry")
                 continue
             place = Place(config, text.line(title.offset))
-            items.append(self._item(_line(title).rstrip(), place, commands, globals_.has_password, opened))
+            items.append(
+                self._item(_line(title).rstrip(), place, commands, globals_.secret is not None, opened)
+            )
+        if globals_.secret and not above:
+            self._passwords.append(Password("", *globals_.secret))
         return Menu(
             "grub_legacy",
             config,
@@ -136,6 +152,8 @@ class _Reader:
             globals_.timeout,
             globals_.hidden,
             tuple(globals_.warnings),
+            ("",) if globals_.secret else None,
+            tuple(self._passwords),
         )
 
     def _saved(self, config: FileRef) -> int:
@@ -167,6 +185,8 @@ class _Reader:
             run.command(command)
         if run.menu and (submenu := self._submenu(title, place, run, above)):
             return submenu
+        owner = f"{place.file}:{place.line}"
+        self._passwords.extend(Password(owner, *secret) for secret in run.secrets)
         return Entry(
             title,
             run.kind,
@@ -175,8 +195,9 @@ class _Reader:
             initrds=tuple(run.initrds),
             args=run.args,
             modules=tuple(run.modules),
-            restricted=run.asks_password or (run.locked and has_password),
+            restricted=bool(run.secrets) or (run.locked and has_password),
             warnings=tuple(run.warnings),
+            users=(owner,) if run.secrets else (),
         )
 
     def _submenu(self, title: str, place: Place, run: _Run, above: tuple[_Opened, ...]) -> Submenu | None:
@@ -240,6 +261,22 @@ def _numbers(command: Tree) -> list[int]:
     return [_number(token) for token in command.tokens("NUMBER")]
 
 
+class Secret(NamedTuple):
+    """A password as it is written."""
+
+    scheme: Scheme
+    text: str
+
+
+def _secret(command: Tree) -> Secret | None:
+    """Return what `password` asks for; `--md5`, and Red Hat's `--encrypted`, announce crypt(5)."""
+    word = next(command.tokens("WORD"), None)
+    if word is None:
+        return None
+    flags = {flag.text for flag in command.tokens("FLAG")}
+    return Secret(Scheme.CRYPT if flags & {"--md5", "--encrypted"} else Scheme.PLAIN, word.text)
+
+
 @dataclass
 class _Globals:
     """What the commands before the first title set."""
@@ -249,7 +286,7 @@ class _Globals:
     fallbacks: list[int] = field(default_factory=list)
     timeout: float | None = None
     hidden: bool = False
-    has_password: bool = False
+    secret: Secret | None = None
     warnings: list[str] = field(default_factory=list)
 
     def warn(self, message: str) -> None:
@@ -273,7 +310,7 @@ class _Globals:
             case "hidden_menu":
                 self.hidden = True
             case "password":
-                self.has_password = True
+                self.secret = _secret(command) or self.secret
 
     def defaults(self, count: int) -> tuple[str, ...]:
         """Return the entries to boot, the first choice first, as cmain() settles them for `count` entries."""
@@ -299,7 +336,7 @@ class _Run:
         self.modules: list[Module] = []
         self.menu: FileRef | None = None
         self.locked = False
-        self.asks_password = False
+        self.secrets: list[Secret] = []
         self.done = False
         self.warnings: list[str] = []
 
@@ -464,9 +501,11 @@ class _Run:
         """Run `lock`: ask for the menu's password, when it has one."""
         self.locked = True
 
-    def password(self, _command: Tree) -> None:
+    def password(self, command: Tree) -> None:
         """Run `password`: ask for one of the entry's own."""
-        self.asks_password = True
+        secret = _secret(command)
+        if secret:
+            self.secrets.append(secret)
 
     def boot(self, _command: Tree) -> None:
         """Run `boot`: what follows is never reached."""
