@@ -150,6 +150,8 @@ class LevelView:
         elif isinstance(item, Entry):
             edit = EntryView if typed == "e" else ArgumentsView
             attempt(session, lambda: session.open(edit(session, item)))
+        elif item is not None:
+            session.say("A submenu is opened with Enter; its entries can be edited.")
 
     def _change_if_allowed(self, typed: str) -> None:
         if self._session.access.locked:
