@@ -122,7 +122,7 @@ superblock = Struct(
     "s_rev_level" / Enum(Int32ul, original=GOOD_OLD_REV, dynamic=DYNAMIC_REV),
     "s_def_resuid" / Int16ul,
     "s_def_resgid" / Int16ul,
-    # the fields from here on mean nothing in revision 0
+    # the fields from here on are zero in revision 0
     "s_first_ino" / Int32ul,
     "s_inode_size" / Int16ul,
     "s_block_group_nr" / Int16ul,  # the group that this copy lies in

@@ -29,9 +29,10 @@ class Superblock:
         self.offset = offset
         self.source_name = source.name
         modern = record.s_rev_level >= layout.DYNAMIC_REV
-        self.compat: int = record.s_feature_compat if modern else 0
-        self.incompat: int = record.s_feature_incompat if modern else 0
-        self.ro_compat: int = record.s_feature_ro_compat if modern else 0
+        # Linux heeds the features whatever the revision; in revision 0 the fields are zero by right.
+        self.compat: int = record.s_feature_compat
+        self.incompat: int = record.s_feature_incompat
+        self.ro_compat: int = record.s_feature_ro_compat
         self.inode_size: int = record.s_inode_size if modern else layout.GOOD_OLD_INODE_SIZE
         self._check_features()
         if record.s_log_block_size > layout.MAX_LOG_BLOCK_SIZE:
