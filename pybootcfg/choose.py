@@ -139,9 +139,10 @@ def _wanted(menu: Menu, wanted: str) -> int:
     if bare.isdecimal() and bare.isascii() and len(bare) < _DIGITS and int(bare) < len(flat):
         return int(bare)
     for index, (_, entry) in enumerate(flat):
-        if wanted in (entry.title, entry.id):
+        if wanted and wanted in (entry.title, entry.id):
             return index
-    found = _lookup(menu.items, wanted) if not bare.isdecimal() else None
+    # A number alone has been looked for in the flat list; in a path it counts as the boot loader counts.
+    found = _lookup(menu.items, wanted) if ">" in wanted or _number(wanted) is None else None
     while found is not None:
         item, rest = found
         if isinstance(item, Submenu) and rest:

@@ -134,6 +134,7 @@ class Rule(NamedTuple):
     kept: tuple[tuple[int, str], ...]  #: (position among the symbols, "token" | "tree" | "inline")
     inlined: bool
     transparent: bool
+    grows: bool
 
 
 class Scanner(NamedTuple):
@@ -277,10 +278,14 @@ def _scanner(terminals: dict[str, list[Any]]) -> Scanner:
 
 def _parse_rule(origin: str, name: str, symbols: list[str], inlined: bool, transparent: bool) -> Rule:
     kept = tuple((position, symbol) for position, symbol in enumerate(symbols) if symbol != "drop")
-    return Rule(origin, name, len(symbols), kept, inlined, transparent)
+    grows = inlined and symbols == ["inline", "token"]
+    return Rule(origin, name, len(symbols), kept, inlined, transparent, grows)
 
 
 def _build(rule: Rule, values: list[Any], offset: int) -> Any:
+    if rule.grows:  # the commonest rule by far: one more token for a list
+        values[0].append(Token._make(values[1]))
+        return values[0]
     children: list[Any] = []
     for position, kind in rule.kept:
         if kind == "inline":
@@ -289,7 +294,7 @@ def _build(rule: Rule, values: list[Any], offset: int) -> Any:
             else:
                 children = values[position]  # a left-recursive rule's list grows in place: linear
         elif kind == "token":
-            children.append(Token(*values[position]))
+            children.append(Token._make(values[position]))
         else:
             children.append(values[position])
     if rule.inlined:
@@ -357,7 +362,7 @@ def compile_tables(name: str) -> dict[str, Any]:
 
 
 def _order(start: int, actions: list[dict[str, int]], gotos: list[dict[str, int]]) -> dict[int, int]:
-    """Number the states as they are reached: Lark's own numbers differ from one run to the next."""
+    """Return the states in the order in which they are reached; Lark's own differs from run to run."""
     order = {start: 0}
     for state in (pending := [start]):
         for _, target in sorted({**actions[state], **gotos[state]}.items()):
@@ -399,12 +404,13 @@ def prepare(folder: str) -> None:
 
 
 def _names() -> list[str]:
-    return [name for name, extension in map(os.path.splitext, sorted(os.listdir(_FOLDER))) if extension == ".lark"]
+    files = map(os.path.splitext, sorted(os.listdir(_FOLDER)))
+    return [name for name, extension in files if extension == ".lark"]
 
 
 def prefetch() -> None:
     """Have `load` find every grammar in memory, for a process that will not be able to open files."""
-    if not all(digest(_source(name)) in _prepared(name) for name in _names()):
+    if not all([digest(_source(name)) in _prepared(name) for name in _names()]):  # noqa: C419  read every one
         import lark  # noqa: F401  it makes the tables when a grammar is asked for
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pybootcfg.dialects.grub2 import regexp
 from pybootcfg.dialects.grub2.failure import Failure, Status
 from pybootcfg.dialects.grub2.interpreter import Call, Command, Interpreter
-from pybootcfg.dialects.grub2.numbers import number
+from pybootcfg.dialects.grub2.numbers import whole_number
 from pybootcfg.dialects.grub2.options import Option, Options
 from pybootcfg.errors import printable
 
@@ -26,9 +26,11 @@ def _regexp(interpreter: Interpreter, call: Call) -> int:
         digits, colon, variable = target.partition(":")
         index = 1
         if colon:
-            index, rest = number(digits, 10)
-            if rest:
-                raise Failure(Status.BAD_ARGUMENT, f"invalid variable name format {target}")
+            try:
+                index = whole_number(digits)
+            except Failure as failure:
+                message = f"invalid variable name format {target}"
+                raise Failure(Status.BAD_ARGUMENT, message) from failure
         matched = groups[index] if index < len(groups) else None
         if matched is None:
             interpreter.environment.unset(variable or target)

@@ -102,12 +102,12 @@ class Expression:
         position: int,
         work: limits.Budget,
     ) -> None:
-        """Follow what takes no character; of two ways to one state the POSIX-preferred stays."""
+        """Follow what takes no character; of two ways to one state the first stays."""
         pending = [(number, saved)]
         while pending:
             number, saved = pending.pop()
             work.spend()
-            if number in threads and not _preferred(saved, threads[number]):
+            if number in threads and threads[number][0] <= saved[0]:
                 continue
             state = self._states[number]
             threads[number] = saved
@@ -124,16 +124,6 @@ class Expression:
                 and _asserted(state.content, text, position)
             ):
                 pending.append((state.following[0], saved))
-
-
-def _preferred(new: tuple[int, ...], old: tuple[int, ...]) -> bool:
-    """Tell whether POSIX prefers a way: leftmost first, then longest, group by group."""
-    for slot in range(0, len(new), 2):
-        if new[slot] != old[slot]:
-            return old[slot] < 0 <= new[slot] or 0 <= new[slot] < old[slot]
-        if new[slot + 1] != old[slot + 1]:
-            return new[slot + 1] > old[slot + 1]
-    return False
 
 
 def _word(text: str, position: int) -> bool:
@@ -200,14 +190,19 @@ class _Compiler:
 
     def _sequence(self) -> list[State]:
         states: list[State] = []
+        if self._peek() in ("*", "+", "?", "{"):
+            raise BadExpression  # nothing to repeat
         while self._peek() not in ("", "|") and not (self._peek() == ")" and self._depth > 1):
-            states += self._repeated(self._atom(at_start=not states))
+            states += self._repeated(self._atom())
             limits.REGEXP_STATES.check(len(states))
         return states
 
     def _repeated(self, atom: list[State]) -> list[State]:
+        asserts = len(atom) == 1 and atom[0].kind == "assert"
         while True:
             char = self._peek()
+            if asserts and char in ("*", "+", "?", "{"):
+                raise BadExpression
             if char == "*":
                 atom = [
                     State("split", None, (1, len(atom) + 2)),
@@ -218,20 +213,20 @@ class _Compiler:
                 atom = [*atom, State("split", None, (-len(atom), 1))]
             elif char == "?":
                 atom = [State("split", None, (1, len(atom) + 1)), *atom]
-            elif char == "{" and (bounds := self._bounds()):
-                atom = _counted(atom, *bounds)
+            elif char == "{":
+                atom = _counted(atom, *self._bounds())
                 continue
             else:
                 return atom
             limits.REGEXP_STATES.check(len(atom))
             self._next()
 
-    def _bounds(self) -> tuple[int, int | None] | None:
+    def _bounds(self) -> tuple[int, int | None]:
         end = self._source.find("}", self._position)
         inside = self._source[self._position + 1 : end] if end > 0 else ""
         least, comma, most = inside.partition(",")
         if not (least or comma) or not all(not part or part.isdecimal() for part in (least, most)):
-            return None
+            raise BadExpression
         self._position = end + 1
         low = limits.REGEXP_REPEATS.check(int(least[:9] or "0"))
         if not comma:
@@ -241,7 +236,7 @@ class _Compiler:
             raise BadExpression
         return low, high
 
-    def _atom(self, *, at_start: bool) -> list[State]:
+    def _atom(self) -> list[State]:
         char = self._next()
         if char == "(":
             self.groups += 1
@@ -258,10 +253,6 @@ class _Compiler:
             return [State("char", self._bracket(), (1,))]
         if char == "\\":
             return self._escaped()
-        if char in "*+?" and not at_start:
-            raise BadExpression
-        if char in "*+?" and at_start:
-            return []  # the GNU C library takes a leading repetition as nothing
         return [State("char", Set(frozenset(char)), (1,))]
 
     def _escaped(self) -> list[State]:
