@@ -54,7 +54,7 @@ def test_raidz2_with_one_missing_and_one_lying() -> None:
 
 def test_raidz2_beyond_redundancy() -> None:
     first, second, *_ = disks("raidz2-v23")
-    with pytest.raises(ImageError, match="devices of the pool are missing|no copy"):
+    with pytest.raises(ImageError, match="devices of the pool are missing"):
         pool(second)
     with pytest.raises(ImageError, match="no copy of a block is right"):
         pool(first, lying(second), lying(disks("raidz2-v23")[2]))

@@ -109,3 +109,23 @@ def lying(base: Source) -> Patched:
     length = base.size - FRONT - (512 << 10)
     noise = hashlib.shake_128(base.name.encode()).digest(1 << 20)
     return Patched(base, {FRONT: (noise * (length // len(noise) + 1))[:length]})
+
+
+def label_places(disk: Source) -> tuple[int, ...]:
+    end = disk.size // 262144 * 262144
+    return (0, 262144, end - 524288, end - 262144)
+
+
+def resealed(disk: Source, old: bytes, new: bytes) -> Patched:
+    """Return a disk with its labels' nvlists changed, and their checksums made right again."""
+    assert len(old) == len(new)
+    patches = {}
+    for place in label_places(disk):
+        offset = place + 16384
+        data = disk.read(offset, 114688)
+        assert old in data
+        body = data.replace(old, new)[:-32]
+        verifier = offset.to_bytes(8, "little") + bytes(24)
+        digest = hashlib.sha256(body + verifier).digest()
+        patches[offset] = body + b"".join(digest[at : at + 8][::-1] for at in range(0, 32, 8))
+    return Patched(disk, patches)

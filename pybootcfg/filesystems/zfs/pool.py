@@ -26,7 +26,7 @@ from pybootcfg.source import Source
 layout = schema.load("zfs")
 blkptr_layout = schema.load("zfs_blkptr")
 
-REWIND = 3  #: transaction groups tried below the newest; ZFS keeps freed blocks that long
+REWIND = 8  #: uberblocks tried when the newest leads nowhere; checksums tell what was overwritten since
 
 
 class Pool:
@@ -98,7 +98,7 @@ class Pool:
         ordered_blocks = [found[age] for age in sorted(found, reverse=True)]
         if not ordered_blocks:
             raise ImageError("no uberblock is valid", structure="uberblock", source=self.name)
-        return [block for block in ordered_blocks if block.txg >= ordered_blocks[0].txg - REWIND]
+        return ordered_blocks[:REWIND]
 
     def _open(self) -> tuple[Uberblock, ObjectSet]:
         """Return the newest uberblock whose Meta Object Set can be read, and that; warn of older ones."""
