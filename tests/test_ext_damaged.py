@@ -502,7 +502,7 @@ def test_changed_bytes_end_in_our_own_errors(options: str, tmp_path: Path) -> No
     image = Image(tmp_path, options)
     noise = random.Random(options)  # noqa: S311
     places = interesting(image)
-    for _ in range(150):
+    for _ in range(100):
         data = bytearray(image.data)
         for _ in range(noise.choice((1, 1, 2, 8))):
             place = noise.choice(places)
