@@ -24,12 +24,21 @@ def config_menu(file: str, *, dialect: str = "", tree: str = "", settings: Setti
     guest = Guest.of_directory(tree, "") if tree else Guest([], Options())
     inside = os.path.relpath(os.path.realpath(file), os.path.realpath(tree)) if tree else os.pardir
     if inside.split(os.sep)[0] == os.pardir:
-        place = FileRef(os.path.abspath(file))
         with open(file, "rb") as stream:
-            guest.loose[place] = stream.read(limits.CONFIG_SIZE.value + 1)
-        limits.CONFIG_SIZE.check(len(guest.loose[place]), file)
-    else:
-        place = FileRef("/" + inside)
+            text = stream.read(limits.CONFIG_SIZE.value + 1)
+        return loose_menu(text, file, guest, dialect=dialect, settings=settings)
+    configuration = Configuration(dialect or dialects.guess(file), FileRef("/" + inside))
+    return guest.interpret(configuration, settings or Settings())
+
+
+def loose_menu(
+    text: bytes, file: str, guest: Guest | None = None, *, dialect: str = "", settings: Settings | None = None
+) -> Menu:
+    """Return the menu of a configuration whose text is at hand; `file` is the path that it came from."""
+    limits.CONFIG_SIZE.check(len(text), file)
+    guest = guest or Guest([], Options())
+    place = FileRef(os.path.abspath(file))
+    guest.loose[place] = text
     return guest.interpret(Configuration(dialect or dialects.guess(file), place), settings or Settings())
 
 

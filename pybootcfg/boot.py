@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pybootcfg import choose, dialects
 from pybootcfg.dialects.base import Settings
@@ -62,12 +62,28 @@ class NothingBootableError(BootcfgError):
         self.attempts = attempts
 
 
-def find_boot(guest: Guest, request: Request) -> Boot:
-    """Return what the guest boots, or raise NothingBootableError with every place that was tried."""
+class Abandoned(BootcfgError):
+    """Whoever was asked wants nothing to be booted, so that no other place is tried either."""
+
+
+class Choose(Protocol):
+    """Makes a menu into what boots, by itself or by asking somebody."""
+
+    def __call__(self, guest: Guest, menu: Menu, request: Request, /) -> Boot:
+        """Return what boots; raises BootcfgError, and Abandoned when nothing is to."""
+
+
+def find_boot(guest: Guest, request: Request, choose_from: Choose | None = None) -> Boot:
+    """Return what the guest boots, or raise NothingBootableError with every place that was tried.
+
+    `choose_from` takes the place of `boot_menu`.
+    """
     attempts: list[Attempt] = []
     for volume in guest.tried():
         try:
-            boot = _boot_volume(guest, volume, request, attempts)
+            boot = _boot_volume(guest, volume, request, choose_from or boot_menu, attempts)
+        except Abandoned:
+            raise
         except (BootcfgError, OSError) as error:
             attempts.append(Attempt(volume, str(error)))
             continue
@@ -124,7 +140,9 @@ def _no_entries(configuration: Configuration, menu: Menu) -> str:
     return f"{why}; {menu.warnings[0]}" if menu.warnings else why
 
 
-def _boot_volume(guest: Guest, volume: GuestVolume, request: Request, attempts: list[Attempt]) -> Boot | None:
+def _boot_volume(
+    guest: Guest, volume: GuestVolume, request: Request, choose_from: Choose, attempts: list[Attempt]
+) -> Boot | None:
     """Return what one volume boots; add to `attempts` what was tried on it."""
     if request.kernel:
         return _given(guest, volume, request)
@@ -133,7 +151,9 @@ def _boot_volume(guest: Guest, volume: GuestVolume, request: Request, attempts: 
         return sniffed
     for configuration in _configurations(guest, volume):
         try:
-            return boot_menu(guest, guest.interpret(configuration, request.settings), request)
+            return choose_from(guest, guest.interpret(configuration, request.settings), request)
+        except Abandoned:
+            raise
         except BootcfgError as error:
             attempts.append(Attempt(volume, f"{printable(configuration.file.path)}: {error}"))
     return None

@@ -128,15 +128,26 @@ class Guest:
         `offset` (bytes) names the only volume of the first image.  Raises OSError, UsageError, and
         ImageError for a partition table that is beyond use.
         """
-        options = options or Options()
         if os.path.isdir(images[0]):
             return cls.of_directory(images[0], "p0")
+        sources = [FileSource.open(image) for image in images]
+        return cls.of_sources(sources, offset=offset, sector_size=sector_size, options=options)
+
+    @classmethod
+    def of_sources(
+        cls,
+        sources: Sequence[Source],
+        *,
+        offset: int | None = None,
+        sector_size: int | None = None,
+        options: Options | None = None,
+    ) -> Guest:
+        """Read the partition tables of disks that are open already; else as `open`."""
         disks = []
-        for number, image in enumerate(images, 1):
-            source = FileSource.open(image)
+        for number, source in enumerate(sources, 1):
             where = offset if number == 1 else None
             disks.append(Disk(number, source, read_table(source, sector_size=sector_size, offset=where)))
-        return cls(disks, options)
+        return cls(disks, options or Options())
 
     @classmethod
     def of_directory(cls, path: str, name: str) -> Guest:

@@ -1,0 +1,145 @@
+"""What reads the guest, in a process of its own that is locked in before the first byte is looked at.
+
+`prepare` imports and locks in; `read` parses, chooses and copies into the descriptors it was given,
+and says what came of it.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import importlib
+import os
+
+from pybootcfg import extraction, limits
+from pybootcfg.boot import Abandoned, Boot, Request, boot_menu, find_boot, find_menu
+from pybootcfg.choose import choose
+from pybootcfg.cli.listing import list_entries, loose_menu, menu_json
+from pybootcfg.cli.record import Copied, Document, Listed, Named, Record
+from pybootcfg.cli.sandbox import layers, process
+from pybootcfg.cli.sandbox.prefetch import prefetch
+from pybootcfg.cli.supervision import Task
+from pybootcfg.errors import BootcfgError, printable
+from pybootcfg.filesystems.base import Options
+from pybootcfg.guest import Guest
+from pybootcfg.menu import FileRef, Menu
+
+
+class SandboxIncomplete(BootcfgError):
+    """A layer of the sandbox is missing, and the caller wants them all."""
+
+
+def prepare(task: Task) -> list[str]:
+    """Import what may be needed and lock this process in; return the missing layers."""
+    if task.settings:
+        process.apply(task.settings)  # before all else, not to outlive the parent
+    prefetch()
+    if task.command.debug:
+        for module in ("traceback", "linecache", "tokenize"):
+            importlib.import_module(module)
+    if task.terminal is not None:
+        _prepare_menu(task)
+    if not task.settings:
+        return []
+    missing = layers.confine(task.settings)
+    if missing and task.command.require_sandbox:
+        raise SandboxIncomplete(f"the sandbox lacks {'; '.join(missing)}")
+    return missing
+
+
+def _prepare_menu(task: Task) -> None:
+    from pybootcfg.cli import menu
+
+    try:
+        task.screen = menu.prepare()
+    except menu.UnusableTerminal as error:
+        task.remarks.append(f"pygrub: {error}; booting the default entry")
+
+
+def read(task: Task) -> Record:
+    """Do the task; raises BootcfgError and OSError."""
+    command = task.command
+    request = Request(command.kernel, command.ramdisk, command.args, command.entry)
+    if command.isconfig:
+        return Listed(_config_lines(task), task.remarks)
+    guest = Guest.of_sources(
+        task.images,
+        offset=command.offset,
+        sector_size=command.sector_size,
+        options=Options(replay_journal=command.journal),
+    )
+    if command.list_entries:
+        menu = find_menu(guest, request.settings)
+        if command.json:
+            return Document(menu_json(menu), task.remarks)
+        return Listed(list_entries(menu).splitlines(), task.remarks)
+    boot = find_boot(guest, request, functools.partial(_ask, task) if task.screen else None)
+    limits.ARGS_LENGTH.check(len(boot.args), "the kernel's arguments")
+    _explain(task, guest, boot)
+    if command.not_really:
+        initrd = " ".join(file.path for file in boot.initrds) or None
+        return Named(boot.kernel.path, initrd, boot.args or None, task.remarks)
+    return _copied(task, guest, boot)
+
+
+def _ask(task: Task, guest: Guest, choices: Menu, request: Request) -> Boot:
+    """Have a person choose."""
+    from pybootcfg.cli import menu
+
+    try:
+        return menu.interact(guest, choices, request, task.screen)
+    except menu.UnusableTerminal as error:
+        task.remarks.append(f"pygrub: {error}; booting the default entry")
+        return boot_menu(guest, choices, request)
+    except (menu.Cancelled, menu.TerminalLost) as error:
+        raise Abandoned(str(error)) from error
+
+
+def _config_lines(task: Task) -> list[str]:
+    """Return what --isconfig prints: the chosen entry of a loose configuration, or all with -l."""
+    command = task.command
+    source = task.images[0]
+    limits.CONFIG_SIZE.check(source.size, printable(command.image))
+    menu = loose_menu(source.read(0, source.size), command.image)
+    if command.list_entries:
+        return list_entries(menu).splitlines()
+    entry = choose(menu, command.entry).entry
+    lines = [f"  kernel: {printable(entry.kernel.path if entry.kernel else 'None')}"]
+    if entry.initrds:
+        lines.append("  initrd: " + printable(" ".join(file.path for file in entry.initrds)))
+    args = f"{entry.args} {command.args}" if command.args else entry.args
+    return [*lines, f"  args: {printable(args)}"]
+
+
+def _explain(task: Task, guest: Guest, boot: Boot) -> None:
+    mounted = [volume.mountable for volume in guest.listed if volume.mountable]
+    for warning in (*boot.warnings, *(warning for filesystem in mounted for warning in filesystem.warnings)):
+        task.remarks.append(f"warning: {printable(warning)}")
+    if task.command.explain or task.command.not_really:
+        task.remarks += [f"because {printable(reason)}" for reason in boot.reasons]
+        for what, file in [("kernel", boot.kernel), *(("ramdisk", file) for file in boot.initrds)]:
+            task.remarks.append(f"{what} {printable(str(file))}, {guest.node(file).size} bytes")
+
+
+def _copied(task: Task, guest: Guest, boot: Boot) -> Copied:
+    """Copy kernel and ramdisk out."""
+    kernel = _copy_out(guest, (boot.kernel,), task.kernel)
+    if not kernel:
+        raise BootcfgError(f"{printable(str(boot.kernel))} is empty")
+    ramdisk = _copy_out(guest, boot.initrds, task.ramdisk)
+    return Copied(kernel, ramdisk or None, boot.args or None, task.remarks)
+
+
+def _copy_out(guest: Guest, files: tuple[FileRef, ...], fd: int) -> int:
+    """Copy files one behind the other, each but the last padded to 4 bytes, as GRUB loads initrds."""
+    size = 0
+    for file in files:
+        padding = -size % 4
+        try:
+            os.ftruncate(fd, size + padding)
+            os.lseek(fd, 0, os.SEEK_END)
+            size += padding + extraction.copy_file(guest.node(file), fd)
+        except OSError as error:
+            hint = "PYGRUB_MAX_FILE_SIZE_MB sets how large it may be" if error.errno == errno.EFBIG else ""
+            raise BootcfgError(f"copying {printable(str(file))}: {error.strerror}", hint=hint) from error
+    return size

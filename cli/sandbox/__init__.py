@@ -1,0 +1,1 @@
+"""The sandbox of the process that reads the guest: nothing left but its own descriptors."""

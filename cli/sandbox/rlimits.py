@@ -1,0 +1,32 @@
+"""Resource limits, setrlimit(2): the most that a reader may use of the host."""
+
+from __future__ import annotations
+
+import resource
+
+from pybootcfg.cli.sandbox.settings import Settings
+
+
+def apply(settings: Settings) -> None:
+    """Lower every limit that matters; none can be raised again without privileges."""
+    limits = {
+        resource.RLIMIT_AS: settings.memory,
+        resource.RLIMIT_FSIZE: settings.file_size,
+        # One slot is left, for the descriptor that Landlock needs for a moment.
+        resource.RLIMIT_NOFILE: settings.files + 2,
+        resource.RLIMIT_NPROC: 0,
+        resource.RLIMIT_CORE: 0,
+        resource.RLIMIT_MEMLOCK: 0,
+        resource.RLIMIT_MSGQUEUE: 0,
+    }
+    for number, value in limits.items():
+        _lower(number, value, value)
+    # At the soft limit comes SIGXCPU, which can be ignored, a second later SIGKILL.
+    _lower(resource.RLIMIT_CPU, settings.cpu, settings.cpu + 1)
+
+
+def _lower(number: int, soft: int, hard: int) -> None:
+    """Set a limit, or keep what is lower already (without privileges the hard one cannot be raised)."""
+    unlimited = resource.RLIM_INFINITY
+    now = [hard if value == unlimited else value for value in resource.getrlimit(number)]
+    resource.setrlimit(number, (min(soft, *now), min(hard, now[1])))

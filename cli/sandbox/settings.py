@@ -1,0 +1,24 @@
+"""What differs from one confined process to the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+NOBODY = 65534
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The caps (memory and file size in bytes, processor time in seconds), the user, the terminal.
+
+    `runas` is the user that the caller asked for; without it root becomes `nobody`.  `files` is the
+    number of the highest descriptor that the process keeps, `parent` the process it must not outlive.
+    """
+
+    memory: int
+    cpu: int
+    file_size: int
+    parent: int
+    files: int = 2
+    runas: int | None = None
+    terminal: bool = False
