@@ -11,6 +11,7 @@ warning: the guest may have been taken off the disks that its configuration spea
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -62,6 +63,11 @@ class _Volumes:
         self._devices: dict[tuple[str, ...], str | None] = {}
         self._found: dict[tuple[SearchKey, str], str | None] = {}
 
+    @functools.cached_property
+    def zfs(self) -> frozenset[str]:
+        """The volumes whose paths may begin with the name of a dataset."""
+        return frozenset(facts.name for facts in self.machine.volumes() if facts.filesystem == "zfs")
+
     def device(self, parts: Sequence[str]) -> str | None:
         """Return the volume that the parts of a device name (`hd0`, `0`, `a`) mean."""
         key = tuple(parts)
@@ -75,10 +81,6 @@ class _Volumes:
             self._questions.spend()
             self._found[key, value] = self._first(self.machine.search(key, value))
         return self._found[key, value]
-
-    def is_zfs(self, volume: str) -> bool:
-        """Tell whether a volume's paths may begin with the name of a dataset."""
-        return any(facts.name == volume and facts.filesystem == "zfs" for facts in self.machine.volumes())
 
     def _ask(self, name: str) -> str | None:
         self._questions.spend()
@@ -424,7 +426,7 @@ class _Run:
     def _file(self, device: Tree | None, path: str) -> FileRef:
         volume = self._volume(device) if device else self._root
         dataset = self._dataset.partition("/")[2]
-        if dataset and self._volumes.is_zfs(volume):
+        if dataset and volume in self._volumes.zfs:
             return FileRef(f"/{dataset}@{path}", volume)
         return FileRef(path, volume)
 
