@@ -47,6 +47,7 @@ def interpret(machine: Machine, config: FileRef, settings: Settings) -> Menu:
         conf.timeout,
         conf.hidden,
         tuple(warnings),
+        superusers=None if conf.editor else (),
     )
 
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import fnmatch
+import re
 from dataclasses import dataclass
 
 from pybootcfg.menu import Entry
+
+_COUNTER = re.compile(r"(?P<name>.*)\+(?P<left>[0-9]{1,10})(?:-(?P<done>[0-9]{1,10}))?(?P<ending>\.[^.+]*)")
 
 
 @dataclass(frozen=True)
@@ -14,6 +17,19 @@ class Counter:
 
     left: int
     done: int
+
+
+def uncounted(name: str) -> tuple[str, Counter | None]:
+    """Split a file name into the id and the counter of boot attempts.
+
+    >>> uncounted("linux+3-1.conf")
+    ('linux.conf', Counter(left=3, done=1))
+    """
+    match = _COUNTER.fullmatch(name)
+    if not match:
+        return name, None
+    counter = Counter(int(match["left"]), int(match["done"] or 0))
+    return match["name"] + match["ending"], counter
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,10 @@ from pybootcfg.grammar import Text, Token
 from pybootcfg.kind import Kind
 
 _LONGEST = 2**32 - 1  # seconds
+_BOOLEANS = {
+    **dict.fromkeys(("1", "yes", "y", "true", "t", "on"), True),
+    **dict.fromkeys(("0", "no", "n", "false", "f", "off"), False),
+}
 
 
 @dataclass
@@ -23,6 +27,7 @@ class LoaderConf:
     saved: bool = False
     timeout: float | None = None
     hidden: bool = True
+    editor: bool = True  #: whether anybody may edit entries
 
 
 def fields(text: Text) -> list[tuple[Token, str]]:
@@ -52,6 +57,8 @@ def read(machine: Machine, roots: Sequence[Root], warnings: list[str]) -> Loader
                 conf.default = "" if conf.saved else value
             elif key.text == "timeout":
                 _timeout(conf, value)
+            elif key.text == "editor" and value in _BOOLEANS:
+                conf.editor = _BOOLEANS[value]
         break
     return conf
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pybootcfg import limits
 from pybootcfg.dialects.base import Machine
 from pybootcfg.dialects.bls import type2
-from pybootcfg.dialects.bls.candidate import Candidate, Counter
+from pybootcfg.dialects.bls.candidate import Candidate, Counter, uncounted
 from pybootcfg.dialects.bls.loader_conf import fields
 from pybootcfg.dialects.bls.places import Root
 from pybootcfg.errors import BootcfgError, LimitExceeded, printable
@@ -21,8 +21,7 @@ from pybootcfg.grammar import Text
 from pybootcfg.kind import Kind
 from pybootcfg.menu import Entry, EntryKind, FileRef, Place
 
-_COUNTER = re.compile(r"(?P<name>.*)\+(?P<left>[0-9]{1,10})(?:-(?P<done>[0-9]{1,10}))?(?P<ending>\.[^.+]*)")
-_VALID_ID = re.compile(r"[A-Za-z0-9+_.@-]+")
+_VALID_ID = re.compile(r"[A-Za-z0-9+_.-]+")
 _PROGRAMS = ("linux", "efi", "uki")
 
 
@@ -35,19 +34,6 @@ class _Fields:
     initrds: list[str] = field(default_factory=list)
     options: list[str] = field(default_factory=list)
     overlays: bool = False
-
-
-def uncounted(name: str) -> tuple[str, Counter | None]:
-    """Split a file name into the id and the counter of boot attempts.
-
-    >>> uncounted("linux+3-1.conf")
-    ('linux.conf', Counter(left=3, done=1))
-    """
-    match = _COUNTER.fullmatch(name)
-    if not match:
-        return name, None
-    counter = Counter(int(match["left"]), int(match["done"] or 0))
-    return match["name"] + match["ending"], counter
 
 
 def read(machine: Machine, root: Root, architecture: str, warnings: list[str]) -> Iterator[Candidate]:

@@ -13,8 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from pybootcfg import grammar, limits
 from pybootcfg.dialects.base import Machine
-from pybootcfg.dialects.bls import type1
-from pybootcfg.dialects.bls.candidate import Candidate
+from pybootcfg.dialects.bls.candidate import Candidate, uncounted
 from pybootcfg.dialects.bls.places import UNIFIED, Root
 from pybootcfg.errors import BootcfgError, LimitExceeded, printable
 from pybootcfg.grammar import Text
@@ -80,7 +79,7 @@ def _candidate(machine: Machine, file: FileRef, volume: str, profile: int) -> Ca
     system = _variables(_section(machine, volume, folder, ".osrel"), file)
     own = _variables(_section(machine, volume, folder, ".profile"), file)
     name = file.path.rpartition("/")[2]
-    entry_id, counter = type1.uncounted(name)
+    entry_id, counter = uncounted(name)
     if profile:
         entry_id += f"@{own.get('ID') or profile}"
     title = _first(system, "PRETTY_NAME", "IMAGE_ID", "NAME", "ID") or entry_id

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from pybootcfg import limits
+from pybootcfg.dialects.grub2 import wishes
 from pybootcfg.dialects.grub2.failure import Failure, Status
 from pybootcfg.dialects.grub2.interpreter import Block, Call, Command, Interpreter
 from pybootcfg.dialects.grub2.loaders import Boot
@@ -138,6 +139,8 @@ class Menus:
         timeout = _timeout(environment.get("timeout"))
         hidden = timeout is not None and environment.get("timeout_style") in ("hidden", "countdown")
         items = tuple(self._item(interpreter, definition) for definition in self.definitions[-1])
+        if interpreter.expander.keeps_hexadecimal:
+            defaults = tuple(wishes.numbered(items, wish) for wish in defaults)
         return Shown(items, defaults, timeout, hidden)
 
     def _item(self, interpreter: Interpreter, definition: Definition) -> Item:
