@@ -34,7 +34,7 @@ def interact(guest: Guest, menu: Menu, request: Request, terminal: Terminal | No
     and what stands in the way of booting when an entry boots by itself.
     """
     session = Session(guest, menu, request)
-    if session.seconds_left() == 0:
+    if session.seconds_left == 0:
         return session.boot_default()
     with terminal or prepare() as shown:
         return session.run(shown)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 from pybootcfg.boot import Boot, Request, boot_entry, boot_menu
@@ -35,7 +36,9 @@ class View(Protocol):
 class Session:
     """The state of one menu on one terminal."""
 
-    def __init__(self, guest: Guest, menu: Menu, request: Request, now: float | None = None) -> None:
+    def __init__(
+        self, guest: Guest, menu: Menu, request: Request, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.guest = guest
         self.menu = menu
         self.request = request
@@ -43,19 +46,21 @@ class Session:
         self.boot: Boot | None = None
         self.default = default_entry(menu)
         self.views: list[View] = [LevelView(self, way_to(menu, self.default)[0])]
+        self._clock = clock
         self._end: float | None = None
         if menu.timeout is not None and self.default is not None:
-            self._end = (time.monotonic() if now is None else now) + menu.timeout
+            self._end = clock() + menu.timeout
             if menu.hidden:
                 self.views.append(HiddenView(self))
 
     # --- the countdown ---------------------------------------------------------------------------
 
-    def seconds_left(self, now: float | None = None) -> int | None:
+    @property
+    def seconds_left(self) -> int | None:
         """Return after how many seconds the default entry boots; None when nothing boots by itself."""
         if self._end is None:
             return None
-        return max(math.ceil(self._end - (time.monotonic() if now is None else now)), 0)
+        return max(math.ceil(self._end - self._clock()), 0)
 
     def stop_countdown(self) -> None:
         """Wait for ever from now on."""
@@ -122,7 +127,7 @@ class Session:
                 terminal.redraw()
             if typed is not None:
                 self.press(typed)
-            elif self.seconds_left() == 0:
+            elif self.seconds_left == 0:
                 return self.boot_default()
         return self.boot
 
@@ -130,5 +135,5 @@ class Session:
         """Return how long to wait for a key: until the countdown's next second."""
         if self._end is None:
             return None
-        left = max(self._end - time.monotonic(), 0)
+        left = max(self._end - self._clock(), 0)
         return left - (math.ceil(left) - 1) if left else 0

@@ -170,7 +170,7 @@ def attempt(session: Session, action: Callable[[], None]) -> None:
 
 def countdown(session: Session) -> str:
     """Return what is said of the countdown; nothing when there is none."""
-    seconds = session.seconds_left()
+    seconds = session.seconds_left
     if seconds is None or session.default is None:
         return ""
     unit = "second" if seconds == 1 else "seconds"
