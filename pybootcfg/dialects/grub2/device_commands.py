@@ -110,7 +110,7 @@ def _probed(call: Call, facts: VolumeFacts) -> str:
 
 
 def _loopback(interpreter: Interpreter, call: Call) -> None:
-    """Make a device of a file; what is inside is not read, but paths on it are known for what they are."""
+    """Make a device of a file, such as an ISO image."""
     loopbacks = interpreter.files.loopbacks
     if not call.words:
         raise Failure(Status.BAD_ARGUMENT, "device name required")
@@ -122,7 +122,8 @@ def _loopback(interpreter: Interpreter, call: Call) -> None:
     if len(call.words) < 2:
         raise Failure(Status.BAD_ARGUMENT, "filename expected")
     name = call.words[1]
-    loopbacks[device] = name
+    root = interpreter.environment.get("root") or ""
+    loopbacks[device] = name if name.startswith("(") else f"({root}){name}"
     if not interpreter.files.is_file(name):
         raise Failure(Status.FILE_NOT_FOUND, f"file `{name.rpartition(')')[2]}' not found")
 

@@ -28,18 +28,34 @@ class Files:
         self._devices: dict[str, str | None] = {}
         self._found: dict[tuple[SearchKey, str], Sequence[str]] = {}
         self.loopbacks: dict[str, str] = {}  #: devices that `loopback` made, and the image of each
+        self._images: dict[str, str | None] = {}  # the volumes inside
         self.own_device = "hd0"
 
     # --- devices ---------------------------------------------------------------------------------
 
     def volume(self, device: str) -> str | None:
         """Return the volume that a device name means; None when it means none."""
+        if device in self.loopbacks:
+            return self._inside(self.loopbacks[device])
         if device not in self._devices:
             self._questions.spend()
             self._devices[device] = self._machine.device(device)
             if self._devices[device] is None and device == self.own_device:
                 self._devices[device] = self._config.volume
         return self._devices[device]
+
+    def _inside(self, image: str) -> str | None:
+        """Return the volume inside an image file; None, with a warning, when it cannot be read."""
+        if image not in self._images:
+            self._questions.spend()
+            try:
+                self._images[image] = self._machine.loopback(self.place(image))
+            except LimitExceeded:
+                raise
+            except (BootcfgError, Failure) as error:
+                self._warn(f"the image {printable(image)} cannot be looked into: {error}")
+                self._images[image] = None
+        return self._images[image]
 
     def devices(self) -> list[str]:
         """Return GRUB's names of all volumes, in its order."""
@@ -69,8 +85,6 @@ class Files:
         device, path = self.split(name)
         volume = self.volume(device)
         if volume is None:
-            if device in self.loopbacks:
-                self._warn(f"({device}): what is inside {self.loopbacks[device]} is not looked at")
             raise Failure(Status.UNKNOWN_DEVICE, f"disk `{device}' not found")
         return FileRef(path, volume)
 
@@ -85,13 +99,13 @@ class Files:
             return FileRef(name, self._config.volume)
         volume = self.volume(device)
         if volume is None:
-            where = self._config.volume or "the volume of the configuration"
+            volume = self._config.volume
             if device in self.loopbacks:
                 image = printable(self.loopbacks[device])
-                warn(f"({printable(device)}) is the image {image}, which is not looked into")
+                warn(f"({printable(device)}) is the image {image}, which cannot be looked into")
             else:
+                where = volume or "the volume of the configuration"
                 warn(f"device ({printable(device)}) is unknown; {printable(path)} is taken from {where}")
-            volume = self._config.volume
         return FileRef(path, volume)
 
     # --- questions -------------------------------------------------------------------------------
