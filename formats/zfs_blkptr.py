@@ -6,7 +6,20 @@ embedded data), <sys/zio.h> (zio_gbh), <sys/zio_compress.h>, <sys/zstd/zstd.h>.
 A bit field is written as (first bit, number of bits) of a 64-bit word.
 """
 
-from construct import Array, Int32ub, Int64un, Struct
+from construct import (
+    Array,
+    Enum,
+    Int8ub,
+    Int16ub,
+    Int16ul,
+    Int24ub,
+    Int24ul,
+    Int32ub,
+    Int64ub,
+    Int64ul,
+    Int64un,
+    Struct,
+)
 
 SPA_MINBLOCKSHIFT = 9
 SPA_MINBLOCKSIZE = 512
@@ -52,6 +65,96 @@ blkptr = Struct(
 
 embedded_blkptr = Array(16, Int64un)
 """The words of a block pointer that holds its block."""
+
+# --- block pointer, byte by byte -------------------------------------------------------------------
+# The same for people to look at: the bit fields that are whole bytes, in either byte order.  Of a
+# pointer that holds its block the fields beside compress and type are part of it.
+
+compress_function = Enum(
+    Int8ub,
+    ON=1,
+    OFF=2,
+    LZJB=3,
+    EMPTY=4,
+    GZIP_1=5,
+    GZIP_2=6,
+    GZIP_3=7,
+    GZIP_4=8,
+    GZIP_5=9,
+    GZIP_6=10,
+    GZIP_7=11,
+    GZIP_8=12,
+    GZIP_9=13,
+    ZLE=14,
+    LZ4=15,
+    ZSTD=16,
+    EMBEDDED_OFF=130,  # 128 marks a pointer that holds its block
+    EMBEDDED_LZJB=131,
+    EMBEDDED_GZIP_6=138,
+    EMBEDDED_ZLE=142,
+    EMBEDDED_LZ4=143,
+    EMBEDDED_ZSTD=144,
+)
+
+checksum_function = Enum(
+    Int8ub,
+    OFF=2,
+    LABEL=3,
+    GANG_HEADER=4,
+    ZILOG=5,
+    FLETCHER_2=6,
+    FLETCHER_4=7,
+    SHA256=8,
+    ZILOG2=9,
+    NOPARITY=10,
+    SHA512=11,
+    SKEIN=12,
+    EDONR=13,
+    BLAKE3=14,
+)
+
+dva_shown_little = Struct(
+    "asize" / Int24ul,  # in units of 512 bytes
+    "grid" / Int8ub,
+    "vdev" / Int24ul,
+    "pad" / Int8ub,
+    "offset" / Int64ul,  # in units of 512 bytes; the top bit marks a gang block
+)
+dva_shown_big = Struct(
+    "pad" / Int8ub,
+    "vdev" / Int24ub,
+    "grid" / Int8ub,
+    "asize" / Int24ub,
+    "offset" / Int64ub,
+)
+blkptr_shown_little = Struct(
+    "dva" / Array(3, dva_shown_little),
+    "lsize" / Int16ul,  # in units of 512 bytes, less one
+    "psize" / Int16ul,
+    "compress" / compress_function,
+    "checksum" / checksum_function,
+    "type" / Int8ub,
+    "level_and_flags" / Int8ub,  # 0x80: little-endian, 0x40: dedup, 0x20: encrypted, 0x1f: level
+    "pad" / Array(2, Int64ul),
+    "physical_birth" / Int64ul,
+    "logical_birth" / Int64ul,
+    "fill" / Int64ul,
+    "cksum" / Array(4, Int64ul),
+)
+blkptr_shown_big = Struct(
+    "dva" / Array(3, dva_shown_big),
+    "level_and_flags" / Int8ub,
+    "type" / Int8ub,
+    "checksum" / checksum_function,
+    "compress" / compress_function,
+    "psize" / Int16ub,
+    "lsize" / Int16ub,
+    "pad" / Array(2, Int64ub),
+    "physical_birth" / Int64ub,
+    "logical_birth" / Int64ub,
+    "fill" / Int64ub,
+    "cksum" / Array(4, Int64ub),
+)
 
 # --- gang header -----------------------------------------------------------------------------------
 

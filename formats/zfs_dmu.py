@@ -4,9 +4,9 @@ Specifications: "ZFS On-Disk Specification" chapter 3; OpenZFS <sys/dnode.h>, <s
 <sys/dmu_objset.h>.
 """
 
-from construct import Array, Bytes, Enum, Int8un, Int16un, Int64un, Padding, Struct
+from construct import Array, Bytes, Enum, Int8un, Int16un, Int64un, Padding, Struct, this
 
-from pybootcfg.formats.zfs_blkptr import blkptr
+from pybootcfg.formats.zfs_blkptr import blkptr, blkptr_shown_big, blkptr_shown_little
 from pybootcfg.formats.zfs_zil import zil_header
 
 # --- dnode -----------------------------------------------------------------------------------------
@@ -78,6 +78,18 @@ dnode_phys = Struct(
 )
 """A dnode of one slot and one block pointer."""
 
+dnode_shown_little = Struct(
+    "core" / dnode_core,
+    "dn_blkptr" / Array(this.core.dn_nblkptr, blkptr_shown_little),
+    "dn_bonus" / Bytes(this.core.dn_bonuslen),
+)
+dnode_shown_big = Struct(
+    "core" / dnode_core,
+    "dn_blkptr" / Array(this.core.dn_nblkptr, blkptr_shown_big),
+    "dn_bonus" / Bytes(this.core.dn_bonuslen),
+)
+"""A dnode as `inspect` shows it."""
+
 # --- object set ------------------------------------------------------------------------------------
 
 OBJSET_PHYS_SIZE_V1 = 1024  # later versions add dnodes for accounting
@@ -91,3 +103,6 @@ objset_phys = Struct(
     "os_type" / Int64un,
     "os_flags" / Int64un,
 )
+
+objset_shown_little = Struct("os_meta_dnode" / dnode_shown_little)
+objset_shown_big = Struct("os_meta_dnode" / dnode_shown_big)

@@ -24,7 +24,7 @@ from construct import (
     this,
 )
 
-from pybootcfg.formats.zfs_blkptr import blkptr
+from pybootcfg.formats.zfs_blkptr import blkptr, blkptr_shown_big, blkptr_shown_little
 
 # --- where things lie, in bytes --------------------------------------------------------------------
 
@@ -56,19 +56,33 @@ MMP_MAGIC = 0xA11CEA11
 MMP_SEQ_VALID = (1, 1)  # of ub_mmp_config: first bit, bits
 MMP_SEQ = (32, 16)
 
-uberblock = Struct(
-    "ub_magic" / Int64un,
+_before_rootbp = (
     "ub_version" / Int64un,
     "ub_txg" / Int64un,
     "ub_guid_sum" / Int64un,
     "ub_timestamp" / Int64un,  # seconds since 1970
-    "ub_rootbp" / blkptr,
+)
+_after_rootbp = (
     "ub_software_version" / Int64un,
     "ub_mmp_magic" / Int64un,
     "ub_mmp_delay" / Int64un,  # nanoseconds
     "ub_mmp_config" / Int64un,
     "ub_checkpoint_txg" / Int64un,
     "ub_raidz_reflow_info" / Int64un,
+)
+uberblock = Struct("ub_magic" / Int64un, *_before_rootbp, "ub_rootbp" / blkptr, *_after_rootbp)
+
+uberblock_shown_little = Struct(
+    "ub_magic" / Const(UBERBLOCK_MAGIC, Int64un),
+    *_before_rootbp,
+    "ub_rootbp" / blkptr_shown_little,
+    *_after_rootbp,
+)
+uberblock_shown_big = Struct(
+    "ub_magic" / Const(UBERBLOCK_MAGIC, Int64un),
+    *_before_rootbp,
+    "ub_rootbp" / blkptr_shown_big,
+    *_after_rootbp,
 )
 
 # --- nvlist ----------------------------------------------------------------------------------------

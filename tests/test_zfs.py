@@ -170,17 +170,17 @@ def test_what_a_volume_shows(rpool: Zfs) -> None:
 def test_structures(rpool: Zfs) -> None:
     found = {structure.name: structure for structure in rpool.structures()}
     slot = rpool.active_uberblock.slot
-    uberblock = found[f"uberblock[{slot}]"]
+    uberblock = found[f"zfs.uberblock[{slot}]"]
     assert uberblock.offset == rpool.active_uberblock.offset
     fields = {
         field.name: field.value for field in uberblock.decoder.trace(rpool.source, uberblock.offset).children
     }
     assert fields["ub_magic"] == 0x00BAB10C
     assert fields["ub_txg"] == rpool.active_uberblock.txg
-    guid = found["label[0].nvlist.pool_guid"]
+    guid = found["zfs.label[0].nvlist.pool_guid"]
     pair = {field.name: field.value for field in guid.decoder.trace(rpool.source, guid.offset).children}
     assert str(pair["value"]) == rpool.uuid
-    assert "label[3].nvlist.vdev_tree.guid" in found
+    assert "zfs.label[3].nvlist.vdev_tree.guid" in found
     for structure in found.values():
         if not structure.name.endswith("]"):
             assert not structure.decoder.trace(rpool.source, structure.offset).damaged()

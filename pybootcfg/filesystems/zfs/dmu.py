@@ -43,6 +43,7 @@ class Dnode:
         self.block_size: int = core.dn_datablkszsec << blkptr_layout.SPA_MINBLOCKSHIFT
         self.last_block: int = core.dn_maxblkid
         self._shift: int = core.dn_indblkshift - blkptr_layout.SPA_BLKPTRSHIFT  # log2 of pointers a block
+        self.slots: int = core.dn_extra_slots + 1
         self._indirect_size = 1 << core.dn_indblkshift
         size = (core.dn_extra_slots + 1) << layout.DNODE_SHIFT
         if (
@@ -76,7 +77,7 @@ class Dnode:
 
     def block(self, number: int) -> tuple[bytes, bool]:
         """Return block `number` and whether it is big-endian, from the cache where it is there."""
-        pointer = self._find(number)
+        pointer = self.pointer(number)
         if pointer is None:
             return bytes(self.block_size), self.big
         return self._whole(self.blocks.cached(pointer)), pointer.big
@@ -106,7 +107,7 @@ class Dnode:
         size = self.block_size
         return data if len(data) == size else data[:size].ljust(size, b"\0")
 
-    def _find(self, number: int) -> BlockPointer | None:
+    def pointer(self, number: int) -> BlockPointer | None:
         """Return the pointer to block `number`, None for a hole."""
         above = number >> self._shift * (self.levels - 1)
         if number > self.last_block or above >= len(self.pointers):
@@ -118,6 +119,11 @@ class Dnode:
             index = number >> self._shift * level & (1 << self._shift) - 1
             pointer = self._checked(self._below(pointer, index), level)
         return None if pointer.hole else pointer
+
+    def below(self, pointer: BlockPointer) -> Iterator[BlockPointer]:
+        """Yield the pointers of an indirect block."""
+        for index in range(1 << self._shift):
+            yield self._below(pointer, index)
 
     def _below(self, pointer: BlockPointer, index: int) -> BlockPointer:
         return decode(self._indirect(pointer), index * SIZE, big=pointer.big)

@@ -191,7 +191,7 @@ class Zfs(Filesystem):
     # --- inspect ---------------------------------------------------------------------------------
 
     def structures(self) -> Iterator[Structure]:
-        """Yield labels, nvlists and uberblocks of the first device."""
+        """Yield labels, nvlists, uberblocks, the objects of the Meta Object Set, and datasets."""
         return inspection.structures(self.pool)
 
 
