@@ -134,6 +134,7 @@ ZFS_DATASETS = Limit("zfs-datasets", 100_000, "datasets of one pool looked throu
 ZFS_DATASET_DEPTH = Limit("zfs-dataset-depth", 128, "datasets below each other; zfs(8) stops at 50")
 ZFS_CONFIG_SIZE = Limit("zfs-config-size", 16 * MIB, "bytes of the packed configuration in the pool")
 ZFS_ATTRIBUTES = Limit("zfs-attributes", 4096, "system attributes or layouts registered; ZPL has 22")
+ZFS_OBJECTS_SHOWN = Limit("zfs-objects-shown", 4096, "objects of one object set that inspect shows")
 ZFS_LOG_BLOCKS = Limit("zfs-log-blocks", 16384, "blocks of one intent log")
 ZFS_LOG_DATA = Limit("zfs-log-data", 256 * MIB, "bytes of file data in the records of one intent log")
 ZFS_LOG_NAMES = Limit("zfs-log-names", 10_000, "names looked through to say which files a log touches")
