@@ -17,10 +17,12 @@ def config_menu(file: str, *, dialect: str = "", tree: str = "", settings: Setti
     """Return the menu of a loose configuration; `tree` is the directory that stands for the guest's root.
 
     Without `tree`, or when `file` lies elsewhere, the configuration is the only such file of a guest
-    that has nothing else, under the path that the caller gave.
+    that has nothing else, under the path that the caller gave.  One that is many files (loader.conf with
+    its entries, a directory of them) brings the directory that it stands in.
     """
     if dialect and dialect not in dialects.names():
         raise UsageError(f"unknown dialect {dialect}", hint=f"one of {', '.join(dialects.names())}")
+    tree = tree or _tree_around(file)
     guest = Guest.of_directory(tree, "") if tree else Guest([], Options())
     inside = os.path.relpath(os.path.realpath(file), os.path.realpath(tree)) if tree else os.pardir
     if inside.split(os.sep)[0] == os.pardir:
@@ -29,6 +31,15 @@ def config_menu(file: str, *, dialect: str = "", tree: str = "", settings: Setti
         return loose_menu(text, file, guest, dialect=dialect, settings=settings)
     configuration = Configuration(dialect or dialects.guess(file), FileRef("/" + inside))
     return guest.interpret(configuration, settings or Settings())
+
+
+def _tree_around(file: str) -> str:
+    """Return the directory in which a configuration of many files stands; empty when it is but one file."""
+    path = os.path.realpath(file)
+    for ending in ("/loader/loader.conf", "/loader/entries", "/EFI/Linux"):
+        if path.endswith(ending):
+            return path.removesuffix(ending) or "/"
+    return ""
 
 
 def loose_menu(

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from memory_machine import MemoryMachine
@@ -29,6 +29,9 @@ from pybootcfg.formats import pe
 from pybootcfg.guest import Configuration, Guest
 from pybootcfg.menu import Entry, EntryKind, FileRef, Menu
 from pybootcfg.source import MemorySource
+
+if TYPE_CHECKING:
+    from conftest import Run
 
 HERE = Path(__file__).parent
 CASES: list[dict[str, Any]] = json.loads((HERE / "corpus/bls/bootctl.json").read_text())["cases"]
@@ -175,6 +178,12 @@ def test_variables_of_grub_are_told() -> None:
     assert "not replaced" in entry.warnings[0]
 
 
+def test_enclosing_quotes_are_told() -> None:
+    files = {"/loader/entries/a.conf": 'linux /k\noptions "root=x ro"', "/k": "x"}
+    entry = entries(menu_of(files))[0]
+    assert (entry.args, len(entry.warnings)) == ('"root=x ro"', 1)
+
+
 def test_snapshot(snapshot: SnapshotAssertion) -> None:
     case = next(case for case in CASES if case["name"] == "kernel-install")
     assert menu_of(case["files"]) == snapshot
@@ -259,6 +268,22 @@ def test_registry(tmp_path: Path) -> None:
 )
 def test_guess(file: str) -> None:
     assert dialects.guess(file) == "bls"
+
+
+def test_loose_entry_file() -> None:
+    guest = Guest([], Options())
+    guest.loose[FileRef("/x/entries/a.conf")] = b"title A\nlinux /k\n"
+    menu = guest.interpret(Configuration("bls", FileRef("/x/entries/a.conf")), Settings())
+    assert [(entry.title, str(entry.kernel), entry.warnings) for entry in entries(menu)] == [("A", "/k", ())]
+
+
+@pytest.mark.parametrize("config", ["loader/loader.conf", "loader/entries"])
+def test_loose_directory(pybootcfg: Run, tmp_path: Path, config: str) -> None:
+    (tmp_path / "loader/entries").mkdir(parents=True)
+    (tmp_path / "loader/loader.conf").write_text("timeout 5\n")
+    (tmp_path / "loader/entries/a.conf").write_text("linux /k\n")
+    found = json.loads(pybootcfg("entries", "--config", tmp_path / config, "--json").stdout)
+    assert (found["timeout"], [entry["id"] for entry in found["entries"]]) == (5.0, ["a.conf"])
 
 
 # --- hostile input -------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ def _candidate(
         key = next(iter(programs))
         program = _locate(machine, root, programs[key])
         there = machine.kind(program) is Kind.FILE
-        if not there and not passed_over:
+        if not (there or root.only or passed_over):
             passed_over = f"{printable(program.path)} is not there"
         unified = type2.command_line(machine, program) if there and key != "linux" else None
         kind = EntryKind.CHAINLOAD if key == "efi" and unified is None else EntryKind.LINUX
@@ -142,6 +142,8 @@ def _candidate(
     warnings = [f"systemd-boot passes it over: {passed_over}"] if passed_over else []
     if found.overlays:
         warnings.append("device tree overlays are not applied")
+    if any(len(value) > 1 and value[0] == value[-1] == '"' for value in found.options):
+        warnings.append("systemd-boot itself takes the quotes off that enclose the options")
     if "$" in args:
         warnings.append("variables of GRUB in the options are not replaced")
     entry = Entry(
