@@ -23,7 +23,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 from pybootcfg import grammars, limits
 from pybootcfg.errors import ConfigError
@@ -105,17 +105,31 @@ class Text:
         return f"{shown[first : first + 100]}\n{' ' * (column - 1 - first)}^"
 
 
+    def error(self, message: str, offset: int) -> ConfigError:
+        """Return the error that something is wrong at `offset`."""
+        return ConfigError(message, **self.place(offset))
+
+    def place(self, offset: int) -> Place:
+        """Return what a ConfigError says of a place."""
+        return Place(
+            file=self.file, line=self.line(offset), column=self.column(offset), excerpt=self.excerpt(offset)
+        )
+
+
+class Place(TypedDict):
+    """Where a ConfigError is, by the names of its arguments."""
+
+    file: str
+    line: int
+    column: int
+    excerpt: str
+
+
 class SyntaxMismatch(ConfigError):
     """A token that fits nowhere: `token` (of type "" when it is none at all), and what was `expected`."""
 
     def __init__(self, message: str, text: Text, token: Token, expected: frozenset[str]) -> None:
-        super().__init__(
-            message,
-            file=text.file,
-            line=text.line(token.offset),
-            column=text.column(token.offset),
-            excerpt=text.excerpt(token.offset),
-        )
+        super().__init__(message, **text.place(token.offset))
         self.token = token
         self.expected = expected
 

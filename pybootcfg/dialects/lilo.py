@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from pybootcfg import grammar, limits, numerals
 from pybootcfg.dialects.base import Machine, SearchKey, Settings
-from pybootcfg.errors import ConfigError, printable
+from pybootcfg.errors import printable
 from pybootcfg.grammar import Text, Token
 from pybootcfg.kind import Kind
 from pybootcfg.menu import Entry, EntryKind, FileRef, Menu, Place
@@ -128,13 +128,7 @@ class _Reader:
             self._includes.spend()
             file = FileRef(option.value, config.volume)
             if file in (config, *above):
-                raise ConfigError(
-                    f"{printable(option.value)} includes itself",
-                    file=text.file,
-                    line=place.line,
-                    column=text.column(name.offset),
-                    excerpt=text.excerpt(name.offset),
-                )
+                raise text.error(f"{printable(option.value)} includes itself", name.offset)
             yield from self.options(file, (config, *above))
 
 

@@ -55,13 +55,7 @@ class Statement:
         """Return an error at this statement."""
         token = next((child for child in self._tree.children if isinstance(child, Token)), None)
         offset = token.offset if token else self._tree.offset
-        return ConfigError(
-            message,
-            file=self._text.file,
-            line=self._text.line(offset),
-            column=self._text.column(offset),
-            excerpt=self._text.excerpt(offset),
-        )
+        return self._text.error(message, offset)
 
 
 class Reader:
