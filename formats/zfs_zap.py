@@ -7,13 +7,32 @@ A microzap is one block of entries with short names and 64-bit values.  A fat ZA
 pointer table that the first bits of a name's hash index, and leaf blocks with chunks of 24 bytes.
 """
 
-from construct import Array, Bytes, Int8un, Int16un, Int32un, Int64un, Padding, Struct
+from construct import (
+    Array,
+    Bytes,
+    Int8ub,
+    Int8un,
+    Int16ub,
+    Int16un,
+    Int32ub,
+    Int32un,
+    Int64ub,
+    Int64un,
+    Padding,
+    Struct,
+)
 
 ZBT_LEAF = (1 << 63) + 0
 ZBT_HEADER = (1 << 63) + 1
 ZBT_MICRO = (1 << 63) + 3
 
 block_type = Int64un
+
+# Integers of a value, in the order in which an array of chunks has them whatever the host.
+value_8 = Int8ub
+value_16 = Int16ub
+value_32 = Int32ub
+value_64 = Int64ub
 
 # --- microzap --------------------------------------------------------------------------------------
 

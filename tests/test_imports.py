@@ -98,7 +98,15 @@ def test_no_import_circles() -> None:
         visit(name, ())
 
 
-@pytest.mark.parametrize("name", [name for name in MODULES if name != "pybootcfg.schema"])
+#: calculate with whole blocks as single numbers, and decode no field that way
+ARITHMETIC = {
+    "pybootcfg.checksums",
+    "pybootcfg.filesystems.zfs.fletcher",
+    "pybootcfg.filesystems.zfs.raidz",
+}
+
+
+@pytest.mark.parametrize("name", sorted(MODULES.keys() - ARITHMETIC - {"pybootcfg.schema"}))
 def test_numbers_are_decoded_by_schemas_only(name: str) -> None:
     source = MODULES[name].read_text()
     assert "from_bytes" not in source

@@ -83,9 +83,7 @@ def _blake3(data: bytes, big: bool, salt: bytes) -> Checksum:
 
 def _turned(words: tuple[int, ...], *, big: bool) -> Checksum:
     """Return words of a little-endian digest as a machine of the other order sees them."""
-    if not big:
-        return tuple(words)
-    return tuple(int.from_bytes(word.to_bytes(8, "little"), "big") for word in words)
+    return _words(_bytes(words), big=big) if big else words
 
 
 @functools.lru_cache(maxsize=4)

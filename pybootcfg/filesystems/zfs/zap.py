@@ -18,6 +18,10 @@ from pybootcfg.filesystems.zfs.dmu import Dnode
 layout = schema.load("zfs_zap")
 
 
+#: the decoders of a value's integers, by their width in bytes
+INTEGERS = {1: layout.value_8, 2: layout.value_16, 4: layout.value_32, 8: layout.value_64}
+
+
 class Entry(NamedTuple):
     """One name with its value: `data` holds integers of `width` bytes, big-endian."""
 
@@ -28,7 +32,8 @@ class Entry(NamedTuple):
     @property
     def number(self) -> int:
         """The first integer."""
-        return int.from_bytes(self.data[: self.width], "big")
+        number: int = INTEGERS[self.width].decode(self.data)
+        return number
 
     @property
     def text(self) -> bytes:
@@ -237,7 +242,7 @@ class Leaf:
     def _read(self, raw: Any) -> Entry:
         wide = self.zap.header.zap_flags & layout.ZAP_FLAG_UINT64_KEY
         name = self._bytes(raw.le_name_chunk, raw.le_name_numints * (8 if wide else 1))
-        if raw.le_value_intlen not in (1, 2, 4, 8):
+        if raw.le_value_intlen not in INTEGERS:
             raise self._damaged("value")
         data = self._bytes(raw.le_value_chunk, raw.le_value_numints * raw.le_value_intlen)
         return Entry(name if wide else name.partition(b"\0")[0], raw.le_value_intlen, data)
