@@ -12,8 +12,8 @@ from typing import NamedTuple, Protocol
 
 from pybootcfg import choose, dialects
 from pybootcfg.dialects.base import Settings
-from pybootcfg.dialects.bls import type2
 from pybootcfg.errors import BootcfgError, GuestFileMissing, ImageError, printable
+from pybootcfg.filesystems import is_unified
 from pybootcfg.guest import Configuration, Guest, GuestVolume
 from pybootcfg.kind import Kind
 from pybootcfg.menu import Entry, EntryKind, FileRef, Menu
@@ -253,6 +253,10 @@ def _unified(guest: Guest, image: FileRef, profile: int) -> tuple[FileRef, tuple
     UAPI Group, "Unified Kernel Image": `.ucode` comes before `.initrd`.
     """
     require_file(guest, image)
+    if not is_unified(guest.node(image)):
+        return None
+    from pybootcfg.dialects.bls import type2
+
     command_line = type2.command_line(guest, image, profile)
     if command_line is None:
         return None

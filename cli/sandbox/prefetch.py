@@ -30,6 +30,7 @@ OUTSIDE = (
     "compression.zstd",
     "copy",
     "datetime",
+    "fnmatch",
     "hashlib",
     "lz4.block",
     "unicodedata",

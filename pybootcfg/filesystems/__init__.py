@@ -9,9 +9,9 @@ from __future__ import annotations
 import importlib
 from typing import NamedTuple
 
-from pybootcfg.errors import ImageError, UnsupportedFeature
-from pybootcfg.filesystems.base import Filesystem, Options
-from pybootcfg.source import Source
+from pybootcfg.errors import BootcfgError, ImageError, UnsupportedFeature
+from pybootcfg.filesystems.base import Filesystem, Node, Options
+from pybootcfg.source import MemorySource, Source
 
 Magic = tuple[int, bytes]  #: byte offset, bytes there; a negative one counts from the end (END_UNIT)
 
@@ -88,6 +88,7 @@ FOREIGN = (
 
 #: a PE executable, which no disk holds but a file may be; real mode kernels begin so as well
 EXECUTABLE: Magic = (0, b"MZ")
+_HEAD = 65536  #: bytes in which the section table of a PE executable ends
 
 #: asked last: magics of the copies, for what no longer begins with its superblock, and weak ones
 RESCUES = (
@@ -163,6 +164,18 @@ def open_executable(source: Source, options: Options) -> Filesystem | None:
     from pybootcfg.filesystems.pe import PortableExecutable
 
     return PortableExecutable(source, options)
+
+
+def is_unified(node: Node) -> bool:
+    """Tell by its first bytes whether a kernel is a unified kernel image: a PE file with a kernel in it."""
+    head = node.read(count=_HEAD)
+    if not head.startswith(EXECUTABLE[1]):
+        return False
+    try:
+        executable = open_executable(MemorySource(head, "the kernel"), Options())
+    except BootcfgError:
+        return False  # a kernel that only looks like one
+    return executable is not None and executable.root.lookup(b".linux") is not None
 
 
 def _reader(family: Family) -> type[Filesystem]:

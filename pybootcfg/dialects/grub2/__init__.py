@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from pybootcfg import limits
 from pybootcfg.dialects.base import Machine, Settings
-from pybootcfg.dialects.grub2 import blscfg, commands, loaders, menus
+from pybootcfg.dialects.grub2 import commands, loaders, menus
 from pybootcfg.dialects.grub2.command_line import CommandLine
 from pybootcfg.dialects.grub2.interpreter import Command, Interpreter
 from pybootcfg.dialects.grub2.loaders import Boot
@@ -24,7 +24,6 @@ __all__ = ["check", "command_line", "entry_text", "evaluate_entry", "interpret",
 
 commands.COMMANDS.update(loaders.COMMANDS)
 commands.COMMANDS.update(menus.COMMANDS)
-commands.COMMANDS.update(blscfg.COMMANDS)
 
 _FEATURES = (
     "feature_200_final",

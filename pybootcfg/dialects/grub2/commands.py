@@ -245,6 +245,7 @@ _MODULES = {
     **dict.fromkeys(("load_env", "save_env", "list_env"), "file_commands"),
     **dict.fromkeys(("search", "search.fs_uuid", "search.file", "search.fs_label"), "device_commands"),
     **dict.fromkeys(("probe", "loopback"), "device_commands"),
+    **dict.fromkeys(("blscfg", "bls_import"), "blscfg"),
     **dict.fromkeys(("regexp", "tr", "date", "hashsum", "smbios"), "rare_commands"),
     **dict.fromkeys(("md5sum", "sha1sum", "sha256sum", "sha512sum", "crc"), "rare_commands"),
     **dict.fromkeys(("legacy_source", "legacy_configfile"), "rare_commands"),
