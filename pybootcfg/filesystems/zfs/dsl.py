@@ -5,6 +5,7 @@ Specification: formats/zfs_dsl.py; for how a property is inherited OpenZFS modul
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -80,22 +81,19 @@ class Directory:
             found = properties.find(name + layout.PROP_RECEIVED)
         return found
 
-    @property
+    @functools.cached_property
     def mountpoint(self) -> bytes | None:
         """Where it is mounted, an absolute path; None for `none` and `legacy`."""
-        below = b""
-        place: Directory | None = self
-        while place is not None:
-            found = place.setting(layout.PROP_MOUNTPOINT)
-            if found is not None:
-                if found.text in (layout.MOUNTPOINT_NONE, layout.MOUNTPOINT_LEGACY):
-                    return None
-                return found.text.rstrip(b"/") + below or b"/"
-            below = place.name[place.name.rfind(b"/") if b"/" in place.name else 0 :] + below
-            place = place.parent
-        return b"/" + self.name
+        found = self.setting(layout.PROP_MOUNTPOINT)
+        if found is not None:
+            unmounted = found.text in (layout.MOUNTPOINT_NONE, layout.MOUNTPOINT_LEGACY)
+            return None if unmounted else found.text.rstrip(b"/") or b"/"
+        if self.parent is None:
+            return b"/" + self.name
+        above = self.parent.mountpoint
+        return None if above is None else above.rstrip(b"/") + self.name[len(self.parent.name) :]
 
-    @property
+    @functools.cached_property
     def canmount(self) -> int:
         """Whether `zfs mount -a` mounts it: off, on or noauto; it is not inherited."""
         found = self.setting(layout.PROP_CANMOUNT)

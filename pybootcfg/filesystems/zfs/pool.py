@@ -188,7 +188,7 @@ class Pool:
     def _raidz(self, tree: Config, name: str, members: Sequence[Vdev]) -> Vdev:
         limits.ZFS_RAIDZ_WIDTH.check(len(members), name)
         parity = nvlist.number(tree, "nparity", 1)
-        ashift = nvlist.number(tree, "ashift")
+        ashift = nvlist.number(tree, "ashift", 9)
         txgs = nvlist.numbers(tree, "raidz_expand_txgs")
         if not 1 <= parity <= 3 or len(members) - len(txgs) <= parity or not 9 <= ashift <= 16:
             raise ImageError(f"the description of {name} makes no sense", structure="vdev_tree")
@@ -201,6 +201,18 @@ class Pool:
         last = len(members) - (expansion is not None)
         widths = [(txg, last - len(txgs) + 1 + i) for i, txg in enumerate(txgs)]
         return Raidz(name, members, parity, ashift, widths, expansion)
+
+    @property
+    def phys_path(self) -> str:
+        """The hardware path of the first device, as Solaris notes it for its boot archive; often empty."""
+        guid = nvlist.number(self.devices[0].config, "guid")
+        todo = [nvlist.child(self.devices[0].config, "vdev_tree")]
+        while todo:
+            tree = todo.pop()
+            if nvlist.number(tree, "guid") == guid:
+                return nvlist.text(tree, "phys_path")
+            todo.extend(nvlist.children(tree, "children"))
+        return ""
 
     # --- removed devices -------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -22,6 +23,9 @@ from pybootcfg.source import Source
 dsl_layout = schema.load("zfs_dsl")
 
 
+OPENED = 32  #: datasets kept open
+
+
 class Zfs(Filesystem):
     """A ZFS pool."""
 
@@ -31,7 +35,7 @@ class Zfs(Filesystem):
         super().__init__(source, options)
         self.pool = Pool(source, options.others, self.warn)
         self.members = self.pool.members
-        self._opened: dict[int, FileSystem] = {}
+        self._opened: OrderedDict[int, FileSystem] = OrderedDict()
 
     @property
     def name(self) -> str:
@@ -76,6 +80,11 @@ class Zfs(Filesystem):
         if not self.bootfs_object:
             return ""
         return os.fsdecode(dsl.by_object(self.pool, self.bootfs_object).name)
+
+    @property
+    def bootpath(self) -> str:
+        """The hardware path of the pool's first device, which Solaris gets with `zfs-bootfs`; often empty."""
+        return self.pool.phys_path
 
     @functools.cached_property
     def root(self) -> Node:
@@ -124,6 +133,8 @@ class Zfs(Filesystem):
                 replay=self.options.replay_journal,
             )
             self._opened[dataset.object] = opened
+            if len(self._opened) > OPENED:
+                self._opened.popitem(last=False)
         return opened.root
 
     def _view(self, dataset: Dataset) -> Node:

@@ -55,7 +55,11 @@ class Leaf(Vdev):
         """Yield the one copy, none when the device ends before it."""
         at = offset + layout.VDEV_LABEL_START_SIZE
         if at >= 0 and at + size <= self.source.size:
-            yield Copy(self.source.read(at, size, "ZFS block"))
+            try:
+                data = self.source.read(at, size, "ZFS block")
+            except OSError:  # a sector that the disk cannot read is one more missing copy
+                return
+            yield Copy(data)
 
 
 class Missing(Vdev):

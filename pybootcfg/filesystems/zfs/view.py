@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 
-from pybootcfg.errors import GuestFileMissing, UnsupportedFeature
+from pybootcfg.errors import GuestFileMissing, UnsupportedFeature, printable
 from pybootcfg.filesystems.base import Node, Run
 from pybootcfg.kind import Kind
 
@@ -108,7 +108,7 @@ class MountedDirectory(Node):
 
     def target(self) -> bytes:
         """Raise GuestFileMissing; a directory points nowhere."""
-        raise GuestFileMissing(str(self.place.path), "not a symbolic link")
+        raise GuestFileMissing(printable(self.place.path), "not a symbolic link")
 
 
 class Locked(Node):

@@ -64,12 +64,18 @@ class Zap:
         return ordered(getattr(layout, name), big=self.big)
 
     def entries(self) -> Iterator[Entry]:
-        """Yield all entries in the order of the disk; raises ImageError for the first damaged leaf."""
+        """Yield all entries in the order of the disk; raise ImageError for damaged leaves after the rest."""
         if self.micro:
             yield from self._micro_entries()
             return
+        failure: ImageError | None = None
         for block in self._leaves():
-            yield from Leaf(self, block).entries()
+            try:
+                yield from Leaf(self, block).entries()
+            except ImageError as error:
+                failure = failure or error
+        if failure:
+            raise failure
 
     def find(self, name: bytes) -> Entry | None:
         """Return the entry called `name`.
@@ -81,12 +87,25 @@ class Zap:
             return self._micro_find(name)
         try:
             found = self._chosen(self._candidates(name), name)
-        except ImageError:
-            return self._chosen(self.entries(), name)
+        except ImageError as error:
+            return self._rescued(name, error)
         if found is None and self.normflags:
             # The hash is over the normalised name, and Unicode's tables have changed since.
             return self._chosen(self.entries(), name)
         return found
+
+    def _rescued(self, name: bytes, failure: ImageError) -> Entry | None:
+        """Return an entry that the damaged index did not lead to; all leaves are looked through."""
+        budget = limits.ZFS_ZAP_BLOCKS.budget(self.dnode.name)
+        for number in range(1, self.dnode.last_block + 1):
+            budget.spend()
+            try:
+                found = self._chosen(Leaf(self, number).entries(), name)
+            except ImageError:
+                continue
+            if found is not None:
+                return found
+        raise failure
 
     def number(self, name: bytes, default: int = 0) -> int:
         """Return the number called `name`, or `default` when there is none."""
