@@ -85,7 +85,7 @@ def main() -> int:
         os.write(2, f"failed: {error}\r\n".encode())
         return 1
     initrds = " ".join(map(str, boot.initrds))
-    os.write(1, f"BOOTS [{boot.kernel}] [{initrds}] [{boot.args}]\r\n".encode())
+    os.write(1, f"BOOTS [{boot.kernel}] [{initrds}] [{boot.args}]\r\n".encode("utf-8", "surrogateescape"))
     return 0
 
 
