@@ -232,3 +232,49 @@ def test_dataset_tree_that_is_a_circle(monkeypatch: pytest.MonkeyPatch) -> None:
     found = pool(*disks("datasets-v15"))
     assert isinstance(found, Zfs)
     assert found.walk(b"/boot/grub/grub.cfg").read() == b"changed\n"
+
+
+def test_directory_with_a_damaged_index(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the hash leads nowhere the leaves are looked through; a name that is not there stays an error."""
+    from pybootcfg.filesystems.zfs import zap
+
+    found = pool(*disks("datasets-v15"))
+    directory = found.walk(b"/many")
+    names = [name for name, _ in directory.entries()]
+    monkeypatch.setattr(zap.Zap, "_pointer", lambda *_: 12345)
+    assert all(directory.lookup(name) is not None for name in names)
+    with pytest.raises(ImageError, match="no leaf block 12345"):
+        directory.lookup(b"nope")
+
+
+def test_directory_with_a_damaged_leaf(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the other leaves hold is listed before the error."""
+    from pybootcfg.filesystems.zfs import zap
+
+    found = pool(*disks("datasets-v15"))
+    directory = found.walk(b"/many")
+    whole = len(list(directory.entries()))
+    leaves = zap.Zap._leaves
+    monkeypatch.setattr(zap.Zap, "_leaves", lambda self: iter([999, *leaves(self)]))
+    entries = directory.entries()
+    for _ in range(whole):
+        next(entries)
+    with pytest.raises(ImageError, match="no leaf block 999"):
+        next(entries)
+
+
+class Failing(Patched):
+    """A disk with sectors that cannot be read behind its labels."""
+
+    def _read(self, offset: int, length: int) -> bytes:
+        if FRONT <= offset < self.size - 524288:
+            raise OSError(5, "Input/output error")
+        return super()._read(offset, length)
+
+
+def test_unreadable_sectors_are_a_missing_copy() -> None:
+    first, second, *rest = disks("raidz2-v23")
+    assert tree(pool(Failing(first, {}), Failing(second, {}), *rest).root) == listing("raidz2-v23")
+    (single,) = disks("datasets-v15")
+    with pytest.raises(ImageError, match="no copy of a block is right"):
+        pool(Failing(single, {}))
