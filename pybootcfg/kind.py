@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import stat
 
 
 class Kind(enum.StrEnum):
@@ -15,3 +16,20 @@ class Kind(enum.StrEnum):
     SOCKET = "socket"
     CHAR = "char"
     BLOCK = "block"
+
+
+_TYPE = 0o170000  # not stat.S_IFMT(), which refuses modes that are too large for this machine
+_BY_MODE = {
+    stat.S_IFREG: Kind.FILE,
+    stat.S_IFDIR: Kind.DIRECTORY,
+    stat.S_IFLNK: Kind.SYMLINK,
+    stat.S_IFIFO: Kind.FIFO,
+    stat.S_IFSOCK: Kind.SOCKET,
+    stat.S_IFCHR: Kind.CHAR,
+    stat.S_IFBLK: Kind.BLOCK,
+}
+
+
+def of_mode(mode: int) -> Kind | None:
+    """Return the type in a mode word, whose upper bits every Unix file system writes alike; None for none."""
+    return _BY_MODE.get(mode & _TYPE)

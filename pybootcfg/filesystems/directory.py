@@ -14,18 +14,8 @@ import stat
 from collections.abc import Hashable, Iterator
 
 from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options, Run
-from pybootcfg.kind import Kind
+from pybootcfg.kind import Kind, of_mode
 from pybootcfg.source import FileSource, MemorySource
-
-_KINDS = {
-    stat.S_IFREG: Kind.FILE,
-    stat.S_IFDIR: Kind.DIRECTORY,
-    stat.S_IFLNK: Kind.SYMLINK,
-    stat.S_IFIFO: Kind.FIFO,
-    stat.S_IFSOCK: Kind.SOCKET,
-    stat.S_IFCHR: Kind.CHAR,
-    stat.S_IFBLK: Kind.BLOCK,
-}
 
 
 class HostNode(Node):
@@ -64,7 +54,7 @@ class HostNode(Node):
     @property
     def kind(self) -> Kind:
         """What the host says it is."""
-        return _KINDS[stat.S_IFMT(self._stat.st_mode)]
+        return of_mode(self._stat.st_mode) or Kind.FILE
 
     @property
     def size(self) -> int:

@@ -15,22 +15,12 @@ from pybootcfg.errors import ImageError
 from pybootcfg.filesystems.ext.blocks import Blocks
 from pybootcfg.filesystems.ext.groups import Groups
 from pybootcfg.filesystems.ext.superblock import MAX_SIZE
-from pybootcfg.kind import Kind
+from pybootcfg.kind import Kind, of_mode
 
 layout = schema.load("ext")
 
 PIECE_SIZE = 4096  # bytes of an inode table read at once
 PIECES_KEPT = 64
-
-KINDS = {
-    layout.S_IFREG: Kind.FILE,
-    layout.S_IFDIR: Kind.DIRECTORY,
-    layout.S_IFLNK: Kind.SYMLINK,
-    layout.S_IFIFO: Kind.FIFO,
-    layout.S_IFSOCK: Kind.SOCKET,
-    layout.S_IFCHR: Kind.CHAR,
-    layout.S_IFBLK: Kind.BLOCK,
-}
 
 
 class Mapped(NamedTuple):
@@ -77,7 +67,7 @@ class Inode:
     @property
     def kind(self) -> Kind:
         """The type of the file; ImageError when it is none."""
-        kind = KINDS.get(self.record.i_mode & layout.S_IFMT)
+        kind = of_mode(self.record.i_mode)
         if kind is None:
             raise self.damage(f"the mode {self.record.i_mode:#o} is of no type of file")
         return kind

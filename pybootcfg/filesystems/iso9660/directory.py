@@ -15,23 +15,13 @@ from pybootcfg.filesystems.base import Node, Run
 from pybootcfg.filesystems.iso9660 import zisofs
 from pybootcfg.filesystems.iso9660.contents import Contents, Section
 from pybootcfg.filesystems.iso9660.rockridge import Attributes, SystemUse, link_target, recording_time
-from pybootcfg.kind import Kind
+from pybootcfg.kind import Kind, of_mode
 from pybootcfg.source import Source
 
 iso = schema.load("iso9660")
 susp = schema.load("susp")
 
 SECTORS_AT_ONCE = 32  #: sectors of a directory read at once
-
-KINDS = {
-    stat.S_IFREG: Kind.FILE,
-    stat.S_IFDIR: Kind.DIRECTORY,
-    stat.S_IFLNK: Kind.SYMLINK,
-    stat.S_IFIFO: Kind.FIFO,
-    stat.S_IFSOCK: Kind.SOCKET,
-    stat.S_IFCHR: Kind.CHAR,
-    stat.S_IFBLK: Kind.BLOCK,
-}
 
 
 class Naming(enum.Enum):
@@ -216,7 +206,7 @@ class IsoNode(Node):
             if self.attributes.damage:
                 raise self.attributes.damage
             return Kind.FILE
-        kind = KINDS.get(stat.S_IFMT(mode), Kind.FILE)
+        kind = of_mode(mode) or Kind.FILE
         if kind is Kind.DIRECTORY:
             self.tree.warn(
                 f"Rock Ridge calls the file with the record at byte {self.record.offset:#x} a directory,"

@@ -11,22 +11,12 @@ from pybootcfg.errors import ImageError, printable
 from pybootcfg.filesystems.base import Hole, Node, Run
 from pybootcfg.filesystems.reiserfs import directory
 from pybootcfg.filesystems.reiserfs.tree import Item, Key
-from pybootcfg.kind import Kind
+from pybootcfg.kind import Kind, of_mode
 
 if TYPE_CHECKING:
     from pybootcfg.filesystems.reiserfs import Reiserfs
 
 layout = schema.load("reiserfs")
-
-_KINDS = {
-    layout.S_IFREG: Kind.FILE,
-    layout.S_IFDIR: Kind.DIRECTORY,
-    layout.S_IFLNK: Kind.SYMLINK,
-    layout.S_IFIFO: Kind.FIFO,
-    layout.S_IFSOCK: Kind.SOCKET,
-    layout.S_IFCHR: Kind.CHAR,
-    layout.S_IFBLK: Kind.BLOCK,
-}
 
 
 class Piece(NamedTuple):
@@ -71,7 +61,7 @@ class ReiserfsNode(Node):
     @property
     def kind(self) -> Kind:
         """What the mode says."""
-        kind = _KINDS.get(self._stat.sd_mode & layout.S_IFMT)
+        kind = of_mode(self._stat.sd_mode)
         if kind is None:
             raise self._damage(f"mode {self._stat.sd_mode:#o}, which is no type")
         return kind

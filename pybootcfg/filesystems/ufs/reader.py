@@ -16,18 +16,8 @@ from pybootcfg.errors import ImageError, UnsupportedFeature
 from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options, Run, Structure
 from pybootcfg.filesystems.ufs.blocks import BlockMap
 from pybootcfg.filesystems.ufs.superblock import Layout, find, hash_without, ufs
-from pybootcfg.kind import Kind
+from pybootcfg.kind import Kind, of_mode
 from pybootcfg.source import Source
-
-KINDS = {
-    ufs.IFIFO: Kind.FIFO,
-    ufs.IFCHR: Kind.CHAR,
-    ufs.IFDIR: Kind.DIRECTORY,
-    ufs.IFBLK: Kind.BLOCK,
-    ufs.IFREG: Kind.FILE,
-    ufs.IFLNK: Kind.SYMLINK,
-    ufs.IFSOCK: Kind.SOCKET,
-}
 
 FLAGS = (
     (ufs.FS_DOSOFTDEP, "soft-updates"),
@@ -82,7 +72,7 @@ class UfsNode(Node):
     @cached_property
     def kind(self) -> Kind:
         """What this is, by the inode (directories may not know)."""
-        kind = KINDS.get(self.inode.di_mode & ufs.IFMT)
+        kind = of_mode(self.inode.di_mode)
         if kind is None:
             raise self._damage(f"mode {self.inode.di_mode:#o} is of no known type")
         return kind

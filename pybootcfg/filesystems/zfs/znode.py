@@ -15,21 +15,11 @@ from pybootcfg.filesystems.base import Hole, Inline, Node, Run, Structure
 from pybootcfg.filesystems.zfs.blkptr import bits, ordered
 from pybootcfg.filesystems.zfs.dmu import Dnode, ObjectSet
 from pybootcfg.filesystems.zfs.zap import Zap
-from pybootcfg.kind import Kind
+from pybootcfg.kind import Kind, of_mode
 
 layout = schema.load("zfs_zpl")
 sa_layout = schema.load("zfs_sa")
 dmu_layout = schema.load("zfs_dmu")
-
-KINDS = {
-    layout.S_IFIFO: Kind.FIFO,
-    layout.S_IFCHR: Kind.CHAR,
-    layout.S_IFDIR: Kind.DIRECTORY,
-    layout.S_IFBLK: Kind.BLOCK,
-    layout.S_IFREG: Kind.FILE,
-    layout.S_IFLNK: Kind.SYMLINK,
-    layout.S_IFSOCK: Kind.SOCKET,
-}
 
 
 class Attributes(NamedTuple):
@@ -184,7 +174,7 @@ class Znode(Node):
     @property
     def kind(self) -> Kind:
         """What this is."""
-        kind = KINDS.get(self.attributes.mode & layout.S_IFMT)
+        kind = of_mode(self.attributes.mode)
         if kind is None:
             raise self.dnode.damaged(f"it has a mode of no file type: {self.attributes.mode:#o}")
         return kind
