@@ -14,7 +14,9 @@ from zfs_image import Patched, Seen, disks, listing, lying, pool, seen, tree
 from pybootcfg.errors import GuestFileMissing, ImageError, UnsupportedFeature
 from pybootcfg.filesystems import open_filesystem
 from pybootcfg.filesystems.base import Options
-from pybootcfg.filesystems.zfs import Zfs
+from pybootcfg.filesystems.zfs import Zfs, blkptr, zil
+from pybootcfg.filesystems.zfs.replay import ReplayedFileSystem
+from pybootcfg.filesystems.zfs.znode import Znode
 from pybootcfg.source import FileSource, Source, Window
 
 if TYPE_CHECKING:
@@ -311,3 +313,34 @@ def test_corpus_encrypted_dataset_is_refused_by_name(corpus: Corpus) -> None:
         found.walk(b"/secret/boot/vmlinuz")
     assert re.match("vmlinuz", found.walk(b"/boot/vmlinuz", follow=False).target().decode())
     assert seen(found.walk(b"/boot/vmlinuz")).kind == "file"
+
+
+def test_corpus_log_blocks_of_openzfs(corpus: Corpus) -> None:
+    """The live pool still has the log blocks of its last writes: they check, and replay to what is there."""
+    sources, _ = corpus_pool(corpus, "zfs-single")
+    disk = corpus.disks("zfs-single")[0].read_bytes()
+    found = pool(*sources)
+    root = found.root
+    assert isinstance(root, Znode)
+    records = []
+    at = 4 << 20
+    while (at := disk.find((0x0210DA7AB10C7A11).to_bytes(8, "little"), at + 8)) >= 0:
+        start = at - 144  # of a zil_chain
+        following = blkptr.decode(disk, start + 8, big=False)
+        if start % 512 or following.type != 9:  # DMU_OT_INTENT_LOG
+            continue
+        cksum = (*following.cksum[:3], following.cksum[3] - 1)
+        pointer = following._replace(cksum=cksum, checksum=9)
+        blocks = (
+            zil._at_start(disk[start : start + size], pointer, big=False) for size in (4096, 8192, 16384)
+        )
+        block = next(block for block in blocks if block is not None)
+        records += [record for _, _, record in zil._records(block)]
+    assert len(records) == 29
+    records.sort(key=lambda record: record.sequence)
+    warnings: list[str] = []
+    replayed = ReplayedFileSystem(root.filesystem.objects, 1, records, warnings.append)
+    assert "29 records" in warnings[0]
+    assert len(replayed.changes) == 2  # a third file was removed since
+    for number in replayed.changes:
+        assert seen(replayed.node(number)) == seen(root.filesystem.node(number))

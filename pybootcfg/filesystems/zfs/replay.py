@@ -116,8 +116,19 @@ class ReplayedFileSystem(FileSystem):
 
     def _replay(self, record: Record) -> None:
         handler = _HANDLERS.get(record.type)
-        if handler is not None:
+        if handler is not None and (record.type not in _OUT_OF_ORDER or self._there(record)):
             handler(self, record)
+
+    def _there(self, record: Record) -> bool:
+        """Return whether the object is there; writes may be logged after its removal."""
+        number = bits(self._head(record, "lr_object").lr_foid, layout.LR_FOID_OBJ)
+        if number in self.changes:
+            return True
+        try:
+            Znode(self, number).attributes  # noqa: B018 - it is read
+        except ImageError:
+            return False
+        return True
 
     def _change(self, number: int) -> Change:
         return self.changes.setdefault(bits(number, layout.LR_FOID_OBJ), Change())
@@ -432,6 +443,13 @@ _WITH_ATTRIBUTES = (
     layout.TX_CREATE_ACL_ATTR,
     layout.TX_MKDIR_ATTR,
     layout.TX_MKDIR_ACL_ATTR,
+)
+_OUT_OF_ORDER = (
+    layout.TX_WRITE,
+    layout.TX_WRITE2,
+    layout.TX_TRUNCATE,
+    layout.TX_SETATTR,
+    layout.TX_CLONE_RANGE,
 )
 _HANDLERS: dict[int, Callable[[ReplayedFileSystem, Record], None]] = {
     layout.TX_REMOVE: ReplayedFileSystem._remove,
