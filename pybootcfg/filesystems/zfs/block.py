@@ -25,6 +25,7 @@ class BlockReader:
         self.name = name
         self.warn = warn
         self.tops: dict[int, Vdev] = {}
+        self.missing: list[str] = []  #: devices of the pool that are not there, for messages
         self.salt = bytes(32)
         self._cache: OrderedDict[tuple[object, ...], bytes] = OrderedDict()
         self._cached = 0  # bytes
@@ -87,11 +88,13 @@ class BlockReader:
                 except ImageError as error:
                     damage = error
                     continue
-            for copy in self.top(dva.vdev).copies(dva.offset, pointer.psize, pointer.birth):
+            top = self.top(dva.vdev)
+            for copy in top.copies(dva.offset, pointer.psize, pointer.birth):
                 if self._right(pointer, copy.data):
                     self._blame([*wrong, *copy.blamed])
                     return copy.data
-            wrong.append(self.top(dva.vdev).name)
+            if top.complete:  # what is missing is named already
+                wrong.append(top.name)
         raise damage or self._damaged(pointer)
 
     def _right(self, pointer: BlockPointer, data: bytes) -> bool:
@@ -135,11 +138,13 @@ class BlockReader:
         raise self._damaged(pointer)
 
     def _damaged(self, pointer: BlockPointer) -> ImageError:
-        places = ", ".join(f"{self.top(dva.vdev).name} at {dva.offset:#x}" for dva in pointer.dvas)
-        missing = not all(self.top(dva.vdev).complete for dva in pointer.dvas)
+        tops = [self.top(dva.vdev) for dva in pointer.dvas]
+        named = zip(tops, pointer.dvas, strict=True)
+        places = ", ".join(f"{top.name} at {dva.offset:#x}" for top, dva in named)
+        missing = self.missing or sorted({top.name for top in tops if not top.complete})
         return ImageError(
             f"no copy of a block is right ({places})",
             structure="block pointer",
             source=self.name,
-            hint="devices of the pool are missing; name them too" if missing else "",
+            hint=f"devices of the pool are missing: {', '.join(missing)}" if missing else "",
         )

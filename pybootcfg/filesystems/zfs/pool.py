@@ -102,7 +102,7 @@ class Pool:
 
     def _open(self) -> tuple[Uberblock, ObjectSet]:
         """Return the newest uberblock whose Meta Object Set can be read, and that; warn of older ones."""
-        failure: ImageError | None = None
+        failure: ImageError | LimitExceeded | None = None
         candidates = self._newest()
         newest = candidates[0]
         for block in candidates:
@@ -111,7 +111,7 @@ class Pool:
             try:
                 mos = ObjectSet(self.blocks, "MOS", block.rootbp)
                 mos.object(layout.DMU_POOL_DIRECTORY_OBJECT)
-            except ImageError as error:
+            except (ImageError, LimitExceeded) as error:
                 failure = failure or error
                 continue
             if block is not newest:
@@ -134,7 +134,7 @@ class Pool:
     def _assemble(self, trees: dict[int, Config]) -> None:
         self.trees = trees
         self._used: set[int] = set()
-        self._lost: list[str] = []
+        self._lost = self.blocks.missing = []
         self.blocks.forget()
         self.blocks.tops = {number: self._vdev(tree, str(number)) for number, tree in trees.items()}
 
