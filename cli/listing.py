@@ -29,8 +29,7 @@ def config_menu(file: str, *, dialect: str = "", tree: str = "", settings: Setti
         with open(file, "rb") as stream:
             text = stream.read(limits.CONFIG_SIZE.value + 1)
         return loose_menu(text, file, guest, dialect=dialect, settings=settings)
-    configuration = Configuration(dialect or dialects.guess(file), FileRef("/" + inside))
-    return guest.interpret(configuration, settings or Settings())
+    return _interpret(guest, dialect, FileRef("/" + inside), settings)
 
 
 def _tree_around(file: str) -> str:
@@ -50,7 +49,14 @@ def loose_menu(
     guest = guest or Guest([], Options())
     place = FileRef(os.path.abspath(file))
     guest.loose[place] = text
-    return guest.interpret(Configuration(dialect or dialects.guess(file), place), settings or Settings())
+    return _interpret(guest, dialect, place, settings)
+
+
+def _interpret(guest: Guest, dialect: str, place: FileRef, settings: Settings | None) -> Menu:
+    settings = settings or Settings()
+    if dialect:
+        return guest.interpret(Configuration(dialect, place), settings)
+    return dialects.recognise(guest, place, settings)
 
 
 def list_entries(menu: Menu) -> str:

@@ -1,7 +1,7 @@
 """The registry of boot loader dialects: where their configurations lie and who reads them.
 
-The order is that in which the real pygrub looks, which goes on where it stops.  A path whose last
-but one component is `*` stands for that file in every directory there.  A path that ends in a slash
+The order is that in which a volume is searched: what the real pygrub knows in its order, with Boot
+Loader Specification entries behind grub.cfg and lilo.conf at the end.  A path whose last but one component is `*` stands for that file in every directory there.  A path that ends in a slash
 is a directory, which as a whole is the configuration.
 """
 
@@ -10,7 +10,9 @@ from __future__ import annotations
 import importlib
 from typing import NamedTuple
 
-from pybootcfg.dialects.base import Interpret
+from pybootcfg.dialects.base import Interpret, Machine, Settings
+from pybootcfg.errors import BootcfgError, ConfigError
+from pybootcfg.menu import FileRef, Menu
 
 
 class Dialect(NamedTuple):
@@ -29,6 +31,23 @@ DIALECTS = (
             "/boot/grub2/grub.cfg",
             "/grub2/grub.cfg",
             "/EFI/*/grub.cfg",
+        ),
+    ),
+    Dialect(
+        "bls",
+        (
+            "/loader/loader.conf",
+            "/boot/loader/loader.conf",
+            "/efi/loader/loader.conf",
+            "/boot/efi/loader/loader.conf",
+            "/loader/entries/",
+            "/boot/loader/entries/",
+            "/efi/loader/entries/",
+            "/boot/efi/loader/entries/",
+            "/EFI/Linux/",
+            "/boot/EFI/Linux/",
+            "/efi/EFI/Linux/",
+            "/boot/efi/EFI/Linux/",
         ),
     ),
     Dialect(
@@ -75,23 +94,6 @@ DIALECTS = (
         ),
     ),
     Dialect("lilo", ("/etc/lilo.conf",)),
-    Dialect(
-        "bls",
-        (
-            "/loader/loader.conf",
-            "/boot/loader/loader.conf",
-            "/efi/loader/loader.conf",
-            "/boot/efi/loader/loader.conf",
-            "/loader/entries/",
-            "/boot/loader/entries/",
-            "/efi/loader/entries/",
-            "/boot/efi/loader/entries/",
-            "/EFI/Linux/",
-            "/boot/EFI/Linux/",
-            "/efi/EFI/Linux/",
-            "/boot/efi/EFI/Linux/",
-        ),
-    ),
 )
 
 
@@ -109,6 +111,28 @@ def guess(file: str) -> str:
     if parts[-1].endswith(".conf") and parts[-2:-1] == ["entries"]:
         return "bls"
     return "grub2"
+
+
+def recognise(machine: Machine, config: FileRef, settings: Settings) -> Menu:
+    """Return the menu of a configuration whose dialect nobody named: the first one with something to boot.
+
+    The dialect that the file's name suggests comes first, and is the one whose error is raised when
+    none makes anything of the contents.
+    """
+    likely = guess(config.path)
+    menu = failure = None
+    for name in (likely, *(name for name in names() if name != likely)):
+        try:
+            found = load(name)(machine, config, settings)
+        except BootcfgError as error:
+            failure = failure or (error if name == likely else None)
+            continue
+        if any(entry.kernel for _, entry in found.flat()):
+            return found
+        menu = menu or (found if name == likely else None)
+    if menu is None:
+        raise failure or ConfigError("no dialect makes anything of it", file=str(config))
+    return menu
 
 
 def load(name: str) -> Interpret:
