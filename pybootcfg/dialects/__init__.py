@@ -1,8 +1,9 @@
 """The registry of boot loader dialects: where their configurations lie and who reads them.
 
 The order is that in which a volume is searched: what the real pygrub knows in its order, with Boot
-Loader Specification entries behind grub.cfg and lilo.conf at the end.  A path whose last but one component is `*` stands for that file in every directory there.  A path that ends in a slash
-is a directory, which as a whole is the configuration.
+Loader Specification entries behind grub.cfg and lilo.conf at the end.  A path whose last but one
+component is `*` stands for that file in every directory there.  A path that ends in a slash is a
+directory, which as a whole is the configuration.
 """
 
 from __future__ import annotations
