@@ -7,12 +7,11 @@ and says what came of it.
 from __future__ import annotations
 
 import errno
-import functools
 import importlib
 import os
 
 from pybootcfg import extraction, limits
-from pybootcfg.boot import Abandoned, Boot, Request, boot_menu, find_boot, find_menu
+from pybootcfg.boot import Abandoned, Boot, NothingBootableError, Request, boot_menu, find_boot, find_menu
 from pybootcfg.choose import choose
 from pybootcfg.cli.listing import list_entries, loose_menu, menu_json
 from pybootcfg.cli.record import Copied, Document, Listed, Named, Record
@@ -73,7 +72,7 @@ def read(task: Task) -> Record:
         if command.json:
             return Document(menu_json(menu), task.remarks)
         return Listed(list_entries(menu).splitlines(), task.remarks)
-    boot = find_boot(guest, request, functools.partial(_ask, task) if task.screen else None)
+    boot = Person(task).find_boot(guest, request) if task.screen else find_boot(guest, request)
     limits.ARGS_LENGTH.check(len(boot.args), "the kernel's arguments")
     _explain(task, guest, boot)
     if command.not_really:
@@ -82,17 +81,44 @@ def read(task: Task) -> Record:
     return _copied(task, guest, boot)
 
 
-def _ask(task: Task, guest: Guest, choices: Menu, request: Request) -> Boot:
-    """Have a person choose."""
-    from pybootcfg.cli import menu
+class Person:
+    """Somebody at the terminal, who chooses from the menu that would be booted from anyway.
 
-    try:
-        return menu.interact(guest, choices, request, task.screen)
-    except menu.UnusableTerminal as error:
-        task.remarks.append(f"pygrub: {error}; booting the default entry")
-        return boot_menu(guest, choices, request)
-    except (menu.Cancelled, menu.TerminalLost) as error:
-        raise Abandoned(str(error)) from error
+    A menu that boots nothing by itself is shown only when no other does, for the person to mend it.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._broken: Menu | None = None
+
+    def find_boot(self, guest: Guest, request: Request) -> Boot:
+        """Return what the person chooses; raises Abandoned, and what `boot.find_boot` raises."""
+        try:
+            return find_boot(guest, request, self._choose_from)
+        except NothingBootableError:
+            if self._broken is None:
+                raise
+        return self._ask(guest, self._broken, request)
+
+    def _choose_from(self, guest: Guest, choices: Menu, request: Request) -> Boot:
+        try:
+            boot_menu(guest, choices, request)
+        except BootcfgError:
+            if choices.items:
+                self._broken = self._broken or choices
+            raise
+        return self._ask(guest, choices, request)
+
+    def _ask(self, guest: Guest, choices: Menu, request: Request) -> Boot:
+        from pybootcfg.cli import menu
+
+        try:
+            return menu.interact(guest, choices, request, self._task.screen)
+        except menu.UnusableTerminal as error:
+            self._task.remarks.append(f"pygrub: {error}; booting the default entry")
+            return boot_menu(guest, choices, request)
+        except (menu.Cancelled, menu.TerminalLost) as error:
+            raise Abandoned(str(error)) from error
 
 
 def _config_lines(task: Task) -> list[str]:
