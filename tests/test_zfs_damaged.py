@@ -278,3 +278,14 @@ def test_unreadable_sectors_are_a_missing_copy() -> None:
     (single,) = disks("datasets-v15")
     with pytest.raises(ImageError, match="no copy of a block is right"):
         pool(Failing(single, {}))
+
+
+def test_labels_of_an_earlier_pool() -> None:
+    """Half of the labels and uberblocks are of another pool, with greater txgs; those in front count."""
+    (disk,) = disks("datasets-v15")
+    (other,) = disks("checksums-v5000")
+    tail = disk.size - 524288
+    found = pool(Patched(disk, {tail: other.read(other.size - 524288, 524288)}))
+    assert found.label == "rpool"
+    assert found.walk(b"/boot/grub/grub.cfg").read() == b"changed\n"
+    assert any("another pool" in warning for warning in found.warnings)

@@ -47,6 +47,7 @@ class Device(NamedTuple):
     source: Source
     labels: tuple[Label, ...]
     bad: tuple[int, ...]  #: numbers of the labels that are damaged
+    foreign: tuple[int, ...] = ()  #: numbers of the labels that an earlier pool left behind
 
     @property
     def config(self) -> Config:
@@ -70,7 +71,13 @@ def read_device(source: Source) -> Device | None:
             bad.append(number)
         else:
             labels.append(Label(number, offset, config))
-    return Device(source, tuple(labels), tuple(bad)) if labels else None
+    if not labels:
+        return None
+    guids = [nvlist.number(label.config, "pool_guid") for label in labels]
+    guid = max(guids, key=guids.count)  # of two that are as many the one in front
+    own = tuple(label for label, other in zip(labels, guids, strict=True) if other == guid)
+    foreign = tuple(label.number for label in labels if label not in own)
+    return Device(source, own, tuple(bad), foreign)
 
 
 def _config(source: Source, offset: int) -> Config | None:
@@ -106,6 +113,8 @@ def uberblocks(device: Device, ashift: int) -> list[Uberblock]:
     shift = min(max(ashift, layout.UBERBLOCK_SHIFT), layout.MAX_UBERBLOCK_SHIFT)
     found = []
     for number, start in enumerate(offsets(device.source.size)):
+        if number in device.foreign:
+            continue
         ring_offset = start + layout.VDEV_UBERBLOCK_RING_OFFSET
         ring = device.source.read(ring_offset, layout.VDEV_UBERBLOCK_RING, "uberblock ring")
         for slot in range(layout.VDEV_UBERBLOCK_RING >> shift):

@@ -263,6 +263,8 @@ class Pool:
             if device.bad:
                 numbers = ", ".join(str(number) for number in device.bad)
                 self.warn(f"{name}: label {numbers} is damaged")
+            if device.foreign:
+                self.warn(f"{name}: some labels are those of another pool")
             if nvlist.number(device.config, "guid") not in self._used:
                 self.warn(f"{name}: the device is no longer part of the pool {self.name}")
             elif missed := self._missed(device):
