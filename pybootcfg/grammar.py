@@ -104,7 +104,6 @@ class Text:
         first = max(0, column - 60)
         return f"{shown[first : first + 100]}\n{' ' * (column - 1 - first)}^"
 
-
     def error(self, message: str, offset: int) -> ConfigError:
         """Return the error that something is wrong at `offset`."""
         return ConfigError(message, **self.place(offset))

@@ -82,7 +82,9 @@ LOOPBACKS = Limit("loopbacks", 64, "files of one guest opened as disks; real con
 LOOPBACK_RUNS = Limit("loopback-runs", 500_000, "fragments of a file that is opened as a disk")
 
 # --- grammars ------------------------------------------------------------------------------------
-SYNTAX_TOKENS = Limit("syntax-tokens", 300_000, "words and symbols in one statement or document; real ones stay under 20,000")
+SYNTAX_TOKENS = Limit(
+    "syntax-tokens", 300_000, "words and symbols in one statement or document; real ones stay under 20,000"
+)
 SYNTAX_DEPTH = Limit("syntax-depth", 2000, "entries on the parser's stack; real grub.cfg files stay under 60")
 
 # --- fat -----------------------------------------------------------------------------------------
@@ -101,8 +103,12 @@ ISO9660_SECTIONS = Limit("iso9660-sections", 4096, "sections of one file; 8 TiB 
 ISO9660_EXTENTS = Limit("iso9660-extents", 65_536, "pieces of one interleaved and compressed file")
 ISO9660_NAME = Limit("iso9660-name", 1024, "bytes of a Rock Ridge name; Linux takes 254")
 ISO9660_CONTINUATIONS = Limit("iso9660-continuations", 32, "CE entries of one record, as in Linux")
-ISO9660_CONTINUATION = Limit("iso9660-continuation", 64 * KIB, "bytes of all continuation areas of one record")
-ISO9660_BOOT_ENTRIES = Limit("iso9660-boot-entries", 1024, "entries of an El Torito catalogue; 64 fill a sector")
+ISO9660_CONTINUATION = Limit(
+    "iso9660-continuation", 64 * KIB, "bytes of all continuation areas of one record"
+)
+ISO9660_BOOT_ENTRIES = Limit(
+    "iso9660-boot-entries", 1024, "entries of an El Torito catalogue; 64 fill a sector"
+)
 ISO9660_PATH_TABLE = Limit("iso9660-path-table", 256, "path table records that inspect shows")
 
 # --- ufs -----------------------------------------------------------------------------------------
@@ -113,8 +119,12 @@ UFS_SUPERBLOCK_SEARCH = Limit("ufs-superblock-search", 256 * MIB, "bytes searche
 # --- ext -----------------------------------------------------------------------------------------
 EXT_JOURNAL_BLOCKS = Limit("ext-journal-blocks", 1 << 20, "distinct blocks that one replay puts in place")
 EXT_REVOKES = Limit("ext-revokes", 1 << 20, "distinct blocks that the log of one journal revokes")
-EXT_GROUPS_SHOWN = Limit("ext-groups-shown", 16384, "group descriptors that inspect shows; 2 TiB of 4 KiB blocks")
-EXT_FAST_COMMIT_TAGS = Limit("ext-fast-commit-tags", 1 << 18, "tags of one fast commit area; 256 blocks is usual")
+EXT_GROUPS_SHOWN = Limit(
+    "ext-groups-shown", 16384, "group descriptors that inspect shows; 2 TiB of 4 KiB blocks"
+)
+EXT_FAST_COMMIT_TAGS = Limit(
+    "ext-fast-commit-tags", 1 << 18, "tags of one fast commit area; 256 blocks is usual"
+)
 
 # --- zfs -----------------------------------------------------------------------------------------
 ZFS_NVPAIRS = Limit("zfs-nvpairs", 1 << 16, "pairs of one nvlist; a pool of 1000 disks has 15,000")
@@ -146,7 +156,9 @@ GRUB_ENTRY_STEPS = Limit("grub-entry-steps", 20_000, "commands run for one entry
 GRUB_DEPTH = Limit("grub-depth", 100, "functions, blocks, sourced files and submenus inside one another")
 GRUB_MENU_DEPTH = Limit("grub-menu-depth", 10, "submenus and further configurations inside one another")
 GRUB_TEXT = Limit("grub-text", 4 * MIB, "characters of script parsed; the largest real grub.cfg has 1.7 MB")
-GRUB_VARIABLE = Limit("grub-variable", 64 * KIB, "characters in one variable; a kernel takes 4 KiB of arguments")
+GRUB_VARIABLE = Limit(
+    "grub-variable", 64 * KIB, "characters in one variable; a kernel takes 4 KiB of arguments"
+)
 GRUB_VARIABLES = Limit("grub-variables", 10_000, "variables in one context; GRUB's own are 50")
 GRUB_EXPANSION = Limit("grub-expansion", 32 * MIB, "characters that words expand to, over a whole run")
 GRUB_OUTPUT = Limit("grub-output", 4 * MIB, "characters that a script prints")
@@ -188,10 +200,14 @@ MENU_LINE = Limit("menu-line", 8186, "characters typed into one line; libxl take
 MENU_TEXT = Limit("menu-text", 64 * KIB, "characters of an entry's commands that are edited")
 MENU_OUTPUT = Limit("menu-output", 2000, "lines of output that the command line keeps")
 MENU_COMPLETIONS = Limit("menu-completions", 200, "completions shown for one word")
-PASSWORD_ROUNDS = Limit("password-rounds", 5_000_000, "rounds of a password's hash: two seconds; 10,000 are usual")
+PASSWORD_ROUNDS = Limit(
+    "password-rounds", 5_000_000, "rounds of a password's hash: two seconds; 10,000 are usual"
+)
 
 # --- bls -----------------------------------------------------------------------------------------
-BLS_FILE_SIZE = Limit("bls-file-size", 1 * MIB, "bytes of one entry file or text section; real ones have 1 KiB")
+BLS_FILE_SIZE = Limit(
+    "bls-file-size", 1 * MIB, "bytes of one entry file or text section; real ones have 1 KiB"
+)
 BLS_TEXT = Limit("bls-text", 8 * MIB, "bytes of all entry files of one menu")
 BLS_ENTRIES = Limit("bls-entries", 4096, "entries of one menu, profiles of unified kernel images included")
 PE_SECTIONS = Limit("pe-sections", 4096, "sections of one PE file; a unified kernel image has about 15")
