@@ -460,7 +460,7 @@ def _source(value: Any) -> str:
 
 
 def _literal(plan: Plan) -> tuple[Any, ...]:
-    return tuple(plan._replace(parts=tuple(_literal(part) for part in plan.parts)))  # type: ignore[arg-type]
+    return tuple({**plan._asdict(), "parts": tuple(map(_literal, plan.parts))}.values())
 
 
 def _plan(literal: tuple[Any, ...]) -> Plan:
