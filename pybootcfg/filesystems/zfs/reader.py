@@ -113,11 +113,12 @@ class Zfs(Filesystem):
         """Return a dataset's root and the path in it for GRUB's `/dataset@snapshot/path`.
 
         The dataset is named from the pool down, and the `@` is there even without a snapshot; a path
-        without one is in the pool's root dataset.  Raises GuestFileMissing when there is no such dataset.
+        without one, which GRUB would not read, is taken from the root.  Raises GuestFileMissing when there
+        is no such dataset.
         """
         before, at, after = path.partition(b"@")
         if not at:
-            return self._root(dsl.root(self.pool).head()), path
+            return self.root, path
         snapshot, _, rest = after.partition(b"/")
         name = b"/".join([os.fsencode(self.pool.name), *(part for part in before.split(b"/") if part)])
         return self._root(dsl.named(self.pool, name + b"@" + snapshot if snapshot else name)), b"/" + rest
