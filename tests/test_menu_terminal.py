@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import hashlib
 import os
 import pty
 import re
@@ -15,7 +16,7 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ class Pty:
         raw: bool = True,
         size: tuple[int, int] = (0, 0),
         variables: dict[str, str] | None = None,
+        program: Sequence[str] = (PROGRAM,),
     ) -> None:
         self.master, self.slave = pty.openpty()
         if raw:
@@ -74,7 +76,7 @@ class Pty:
             fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
         self.process = subprocess.Popen(
-            [sys.executable, PROGRAM, *options, str(image)],
+            [sys.executable, *program, *options, str(image)],
             stdin=self.slave,
             stdout=self.slave,
             stderr=self.slave,
@@ -319,6 +321,41 @@ def test_ctrl_l_draws_anew(opened: Any, tree: Path) -> None:
     one.until("search")
     one.send(b"\x0c")
     one.until("Only")
+
+
+PYGRUB = ("-c", "import sys; from pybootcfg.cli.pygrub import main; sys.exit(main())")
+PROTECTED = """\
+set superusers=root
+password_pbkdf2 root {secret}
+menuentry Free --unrestricted {{ linux /boot/vmlinuz free; }}
+menuentry Closed {{ linux /boot/vmlinuz closed; }}
+"""
+
+
+@pytest.mark.skipif(not shutil.which("mke2fs"), reason="mke2fs makes the image")
+def test_pygrub_asks_for_passwords_inside_its_sandbox(opened: Any, patient: Path, tmp_path: Path) -> None:
+    digest = hashlib.pbkdf2_hmac("sha512", b"geheim", b"salt", 1000)
+    config(patient, PROTECTED.format(secret=f"grub.pbkdf2.sha512.1000.{b'salt'.hex()}.{digest.hex()}"))
+    image, out = tmp_path / "disk.img", tmp_path / "out"
+    out.mkdir()
+    subprocess.run(
+        ["mke2fs", "-q", "-t", "ext4", "-d", patient, image, "4m"], check=True, capture_output=True
+    )
+    one = opened(image, f"--output-directory={out}", "--output-format=simple", program=PYGRUB)
+    one.until("'p' asks")
+    one.send(DOWN + ENTER + b"root" + ENTER + b"geheim" + ENTER)
+    one.until("args closed")
+    assert one.status() == 0
+    assert len(list(out.iterdir())) == 1
+
+
+def test_pygrub_uses_grubs_command_line_inside_its_sandbox(opened: Any, sample: Path, tmp_path: Path) -> None:
+    one = opened(sample, f"--output-directory={tmp_path}", "--output-format=simple", program=PYGRUB)
+    one.send(
+        b"cregexp a b" + ENTER + b"date" + ENTER + b"linux /boot/vmlinu\t hand=made" + ENTER + b"boot" + ENTER
+    )
+    one.until("args hand=made")
+    assert one.status() == 0
 
 
 # --- tmux ----------------------------------------------------------------------------------------
