@@ -15,6 +15,7 @@ from pybootcfg.errors import GuestFileMissing, ImageError, UnsupportedFeature
 from pybootcfg.filesystems import open_filesystem
 from pybootcfg.filesystems.base import Options
 from pybootcfg.filesystems.zfs import Zfs, blkptr, zil
+from pybootcfg.filesystems.zfs.dsl import Dataset
 from pybootcfg.filesystems.zfs.replay import ReplayedFileSystem
 from pybootcfg.filesystems.zfs.znode import Znode
 from pybootcfg.source import FileSource, Source, Window
@@ -97,6 +98,14 @@ def test_datasets_are_mounted_where_their_properties_say(rpool: Zfs) -> None:
     assert rpool.walk(b"/var/lib/data/../../../boot/grub").kind == "dir"
     with pytest.raises(GuestFileMissing):
         rpool.walk(b"/boot/text", root=rpool.subvolume("rpool/ROOT/be/off"))
+
+
+def test_volumes_are_mounted_nowhere(rpool: Zfs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A volume inherits a mount point and has no use for it."""
+    monkeypatch.setattr(Dataset, "volume", property(lambda self: self.name == b"rpool/data"))
+    assert rpool.walk(b"/off/in/file").size == 2
+    with pytest.raises(GuestFileMissing):
+        rpool.walk(b"/var")
 
 
 def test_snapshots_and_clones(rpool: Zfs) -> None:

@@ -3,9 +3,9 @@
 How the carried pools were made, each with a listing by the system that wrote it:
 
     checksums-v5000   OpenZFS 2.4.4: a dataset for each value of `checksum`, some files in each
-    datasets-v15      zfs-fuse 0.7.0: `zpool create -o version=15 -O compression=on rpool`; ROOT/be is the bootfs
-                      with a snapshot, a clone, datasets below (case-insensitive and normalising; canmount=off)
-                      and one from elsewhere mounted in it; listed from the bootfs
+    datasets-v15      zfs-fuse 0.7.0: `zpool create -o version=15 -O compression=on rpool`; ROOT/be is the
+                      bootfs with a snapshot, a clone, datasets below (case-insensitive and normalising;
+                      canmount=off) and one from elsewhere mounted in it; listed from the bootfs
     intent-log-v23    zfs-fuse: files created, changed, linked, renamed and removed, each with fsync, then the
                       daemon killed; listed after the next import had replayed the log
     raidz2-v23        zfs-fuse: `zpool create stripes raidz2` on four disks

@@ -16,6 +16,7 @@ from pybootcfg.filesystems.zfs.vdev import Missing, Vdev
 from pybootcfg.limits import Budget
 
 layout = schema.load("zfs_blkptr")
+dmu_layout = schema.load("zfs_dmu")
 
 
 class BlockReader:
@@ -67,7 +68,7 @@ class BlockReader:
             return compression.decompress(pointer.compress, pointer.embedded, pointer.lsize)
         if pointer.hole:
             return bytes(pointer.lsize)
-        if pointer.crypt:
+        if pointer.crypt and pointer.type != dmu_layout.DMU_OT_OBJSET:  # those are only authenticated
             raise UnsupportedFeature("ZFS encryption", "the block belongs to an encrypted dataset")
         data = self.stored(pointer)
         return compression.decompress(pointer.compress, data, pointer.lsize)

@@ -117,6 +117,15 @@ class Dataset:
         """Where the object set is."""
         return decode(self.dnode.bonus, DS_BP_OFFSET, big=self.dnode.big)
 
+    @property
+    def volume(self) -> bool:
+        """Whether this is a volume (zvol) and no file system; an object set says so even when encrypted."""
+        pointer = self.pointer
+        if pointer.hole:
+            return False
+        kind = ObjectSet(self.pool.blocks, printable(self.name), pointer).type
+        return bool(kind == dmu_layout.DMU_OST_ZVOL)
+
     def open(self) -> ObjectSet:
         """Return the object set; raises UnsupportedFeature when it is encrypted or no file system."""
         name = printable(self.name)

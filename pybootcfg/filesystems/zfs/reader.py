@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from pybootcfg import limits, schema
-from pybootcfg.errors import GuestFileMissing, ImageError, UnsupportedFeature, printable
+from pybootcfg.errors import GuestFileMissing, ImageError, LimitExceeded, UnsupportedFeature, printable
 from pybootcfg.filesystems.base import Filesystem, Node, Options, Structure
 from pybootcfg.filesystems.zfs import dsl, inspection
 from pybootcfg.filesystems.zfs.dsl import Dataset, Directory
@@ -17,7 +17,7 @@ from pybootcfg.filesystems.zfs.label import Uberblock
 from pybootcfg.filesystems.zfs.pool import Pool
 from pybootcfg.filesystems.zfs.replay import open_dataset
 from pybootcfg.filesystems.zfs.view import Locked, MountedDirectory, MountPoint
-from pybootcfg.filesystems.zfs.znode import FileSystem
+from pybootcfg.filesystems.zfs.znode import FileSystem, Znode
 from pybootcfg.source import Source
 
 dsl_layout = schema.load("zfs_dsl")
@@ -143,23 +143,35 @@ class Zfs(Filesystem):
         base = dataset.directory.mountpoint or b"/"
         top = MountPoint(b"/")
         instead: list[Directory] = []  # that would be mounted where `dataset` is not
-        for directory in self._directories(dataset.directory):
-            place = directory.mountpoint
-            names = None if place is None else _below(base, place)
-            if names is None or directory.canmount == dsl_layout.ZFS_CANMOUNT_OFF:
-                continue
-            if not names:
-                instead.append(directory)
-            elif directory.canmount == dsl_layout.ZFS_CANMOUNT_ON:
-                point = top.at(names)
-                if point.open is None:
-                    point.open = functools.partial(self._mounted, directory)
+        try:
+            for directory in self._directories(dataset.directory):
+                self._place(directory, base, top, instead)
+        except LimitExceeded as error:
+            self.warn(f"{self.pool.name}: not all datasets are looked at: {error}")
         if not self.bootfs_object:
             dataset = self._substitute(dataset, instead)
         if not top.below:
             return self._root(dataset)
         top.open = functools.partial(self._root, dataset)
         return MountedDirectory(top, None)
+
+    def _place(self, directory: Directory, base: bytes, top: MountPoint, instead: list[Directory]) -> None:
+        """Note where below `base` a dataset is mounted, in `top` or, at `base` itself, in `instead`."""
+        try:
+            place = directory.mountpoint
+            names = None if place is None else _below(base, place)
+            canmount = directory.canmount
+            if names is None or canmount == dsl_layout.ZFS_CANMOUNT_OFF or directory.head().volume:
+                return
+        except ImageError as error:
+            self.warn(f"{printable(directory.name)}: the dataset is not shown: {error}")
+            return
+        if not names:
+            instead.append(directory)
+        elif canmount == dsl_layout.ZFS_CANMOUNT_ON:
+            point = top.at(names)
+            if point.open is None:
+                point.open = functools.partial(self._mounted, directory)
 
     def _substitute(self, dataset: Dataset, candidates: list[Directory]) -> Dataset:
         """Return what is mounted in the root dataset's place, where it is never mounted itself.
@@ -205,6 +217,11 @@ class Zfs(Filesystem):
     def structures(self) -> Iterator[Structure]:
         """Yield labels, nvlists, uberblocks, the objects of the Meta Object Set, and datasets."""
         return inspection.structures(self.pool)
+
+    def node_structures(self, node: Node) -> Iterator[Structure]:
+        """Yield the dnode and the block pointers below it."""
+        if isinstance(node, Znode):
+            yield from inspection.node_structures(node.filesystem.objects, node.number)
 
 
 def _below(base: bytes, path: bytes) -> list[bytes] | None:
