@@ -98,11 +98,6 @@ class Terminal:
             signal.signal(number, handler)
         self._handlers.clear()
 
-    def recover(self) -> None:
-        """Restore a terminal on which another process, killed since, may have shown a menu."""
-        self._open = True
-        self.restore()
-
     def size(self) -> Size:
         """Return the size of the terminal; 24 by 80 when it does not say, as libxl's does not."""
         try:
