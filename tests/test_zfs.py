@@ -197,6 +197,19 @@ def test_structures(rpool: Zfs) -> None:
             assert not structure.decoder.trace(rpool.source, structure.offset).damaged()
 
 
+def test_structures_of_a_file(rpool: Zfs) -> None:
+    """The dnode, and the pointers of its indirect blocks."""
+    node = rpool.walk(b"/boot/text")
+    assert isinstance(node, Znode)
+    found = list(rpool.node_structures(node))
+    assert found[0].name == "dnode"
+    core = found[0].decoder.trace(rpool.source, found[0].offset).children[0]
+    assert {field.name: field.value for field in core.children}["dn_nlevels"] == 2
+    assert [structure.name for structure in found[1:]] == ["blkptr[0].blkptr[0]", "blkptr[0].blkptr[1]"]
+    assert rpool.structure("zfs.mos.object[1]") is not None
+    assert next(rpool.node_structures(rpool.root)).name == "dnode"
+
+
 # --- the intent log ------------------------------------------------------------------------------
 
 

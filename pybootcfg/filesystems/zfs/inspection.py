@@ -122,6 +122,14 @@ def _object(objects: ObjectSet, number: int, name: str) -> tuple[Dnode, Structur
     return dnode, _decoded(name, _shown("dnode", big=big), data, pointer, offset)
 
 
+def mos_object(pool: Pool, name: str) -> Structure | None:
+    """Return the dnode that `zfs.mos.object[N]` names, also one that `structures` leaves out."""
+    number = name.removeprefix("zfs.mos.object[").removesuffix("]")
+    if name != f"zfs.mos.object[{number}]" or not number.isdecimal() or len(number) > 15:
+        return None
+    return _object(pool.mos, int(number), name)[1]
+
+
 def node_structures(objects: ObjectSet, number: int) -> Iterator[Structure]:
     """Yield what is below one object: its dnode, then the block pointers down to its data, up to a cap."""
     dnode, structure = _object(objects, number, "dnode")

@@ -218,8 +218,15 @@ class Zfs(Filesystem):
         """Yield labels, nvlists, uberblocks, the objects of the Meta Object Set, and datasets."""
         return inspection.structures(self.pool)
 
+    def structure(self, name: str) -> Structure | None:
+        """Return the structure called `name`; any object of the Meta Object Set may be asked for."""
+        found = inspection.mos_object(self.pool, name)
+        return found or next((other for other in self.structures() if other.name == name), None)
+
     def node_structures(self, node: Node) -> Iterator[Structure]:
-        """Yield the dnode and the block pointers below it."""
+        """Yield the dnode of a file or directory and the block pointers below it."""
+        if isinstance(node, MountedDirectory) and node.under is not None:
+            node = node.under
         if isinstance(node, Znode):
             yield from inspection.node_structures(node.filesystem.objects, node.number)
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import GuestFileMissing, ImageError, UnsupportedFeature
-from pybootcfg.filesystems.base import Hole, Inline, Node, Run, Structure
+from pybootcfg.filesystems.base import Hole, Inline, Node, Run
 from pybootcfg.filesystems.zfs.blkptr import bits, ordered
 from pybootcfg.filesystems.zfs.dmu import Dnode, ObjectSet
 from pybootcfg.filesystems.zfs.zap import Zap
@@ -157,12 +157,6 @@ class Znode(Node):
             spill = dnode.blocks.cached(dnode.spill)
             target = registry.attributes(spill, dnode, big=dnode.spill.big).get(sa_layout.ZPL_SYMLINK)
         return Attributes(number(mode), number(size), mtime, parent, target)
-
-    def structures(self) -> Iterator[Structure]:
-        """Yield the dnode and the block pointers below it, for `inspect`."""
-        from pybootcfg.filesystems.zfs.inspection import node_structures
-
-        return node_structures(self.filesystem.objects, self.number)
 
     # --- what every node gives ---------------------------------------------------------------------
 
