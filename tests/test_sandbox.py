@@ -4,55 +4,21 @@ from __future__ import annotations
 
 import ast
 import errno
-import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from guests import grub_guest, needs_mke2fs
+from guests import needs_mke2fs
+from hijack import ROOT, USER, hijacked, make_readable_tree, make_stage, told
 from toolstacks import is_root
 
 from pybootcfg.cli.sandbox import seccomp
 
-ROOT = Path(__file__).parent.parent
-USER = 54321
-
 needs_root = pytest.mark.skipif(not is_root(), reason="only root can change users")
-
-# --- runs with a hijacked reader -------------------------------------------------------------------------
-
-#: runs pygrub with `attack` in place of what reads the guest; it answers with a failure that is JSON
-HIJACKED = """
-import ctypes, errno, json, os, resource, signal, socket, sys
-from pybootcfg.cli import reader
-from pybootcfg.cli.sandbox import landlock, layers, seccomp
-from pybootcfg.cli import pygrub
-from pybootcfg.errors import BootcfgError
-
-libc = ctypes.CDLL(None, use_errno=True)
-
-def call(name, *arguments):
-    result = getattr(libc, name)(*arguments)
-    if result == -1:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    return result
-
-def tell(value):
-    raise BootcfgError(json.dumps(value))
-
-without = {without!r}
-layers.LAYERS = tuple(layer for layer in layers.LAYERS if layer.name not in without)
-
-{attack}
-
-reader.read = attack
-sys.exit(pygrub.main())
-"""
 
 #: acts by name: each either returns what it got hold of, or raises OSError
 ACTS = """
@@ -142,88 +108,15 @@ NUMBERS["aarch64"]["userfaultfd"] = 282
 
 needs_a_known_machine = pytest.mark.skipif(os.uname().machine not in NUMBERS, reason="unknown numbers")
 
-Hijack = Callable[..., "subprocess.CompletedProcess[str]"]
-
 
 @pytest.fixture(scope="session")
 def readable_tree(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
-    """An interpreter and a copy of the package that any user may read, for runs as another user."""
-    import construct
-
-    place = tmp_path_factory.mktemp("tree")
-    package = place / "pybootcfg"
-    shutil.copytree(ROOT / "pybootcfg", package)
-    for room in ("cli", "formats", "grammars"):
-        shutil.copytree(ROOT / room, package / room)
-    packages = Path(construct.__file__).parent.parent
-    for name in ("construct", "lark", "interegular"):
-        shutil.copytree(packages / name, place / name)
-    subprocess.run(["chmod", "-R", "a+rX", place], check=True)
-    for folder in (place, *place.parents):
-        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o055)
-    for python in (sys.executable, "/usr/bin/python3"):
-        check = "import sys; sys.exit(sys.version_info < (3, 11))"
-        try:
-            if (
-                subprocess.run(
-                    [python, "-c", check], user=USER, group=USER, extra_groups=[], check=False
-                ).returncode
-                == 0
-            ):
-                return python, place
-        except OSError:
-            continue
-    pytest.skip("no interpreter that another user may run")
+    return make_readable_tree(tmp_path_factory.mktemp("tree"))
 
 
 @pytest.fixture
 def stage(tmp_path: Path) -> Path:
-    """A folder that every user may use, with a guest, and something to attack."""
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid() and folder != Path("/"):
-            folder.chmod(folder.stat().st_mode | 0o055)
-    if shutil.which("mke2fs"):
-        image = grub_guest(tmp_path, "menuentry A { linux /k a=1; initrd /i; }\n")
-    else:
-        image = tmp_path / "guest.img"
-        image.write_bytes(bytes(1 << 20))
-    image.chmod(0o644)
-    (tmp_path / "secret").write_text("secret")
-    (tmp_path / "canary").write_text("canary")
-    (tmp_path / "out").mkdir()
-    if is_root():
-        os.chown(tmp_path / "out", USER, USER)
-    return tmp_path
-
-
-def hijacked(
-    stage: Path,
-    attack: str,
-    *arguments: str,
-    without: tuple[str, ...] = (),
-    user: tuple[str, Path] | None = None,
-    more: dict[str, str] | None = None,
-    **options: object,
-) -> subprocess.CompletedProcess[str]:
-    """Run pygrub with an attack in place of the reader, as this user or as an ordinary one."""
-    code = HIJACKED.format(without=without, attack=attack)
-    command = [user[0] if user else sys.executable, "-P", "-c", code]
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(more or {})}
-    if user:
-        environment["PYTHONPATH"] = str(user[1])
-        options |= {"user": USER, "group": USER, "extra_groups": []}
-    command += ["-q", f"--output-directory={stage / 'out'}", *arguments, str(stage / "guest.img")]
-    return subprocess.run(  # type: ignore[call-overload,no-any-return]
-        command, capture_output=True, text=True, check=False, timeout=60, env=environment, cwd="/", **options
-    )
-
-
-def told(done: subprocess.CompletedProcess[str]) -> Any:
-    """Return what the attack has to say."""
-    last = done.stderr.splitlines()[-1]
-    assert last.startswith(("RuntimeError: {", "RuntimeError: [")), done.stderr
-    return json.loads(last.removeprefix("RuntimeError: "))
+    return make_stage(tmp_path)
 
 
 REFUSED = {"EPERM", "EACCES", "EBADF", "EMFILE", "EFBIG", "EAGAIN", "ENOSYS", "ENOENT", "EINVAL", "EROFS"}

@@ -1,0 +1,259 @@
+"""Whatever a hijacked reader answers: its parent writes a valid result, or nothing and one line."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hijack import hijacked, make_stage
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pybootcfg import limits
+from pybootcfg.cli import record
+from pybootcfg.cli.record import Copied, Document, Failed, Listed, Named, Nonsense, Ready
+
+VALID = {"kind": "copied", "kernel": 6, "ramdisk": None, "args": "a=1", "remarks": []}
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Path:
+    return make_stage(tmp_path)
+
+
+def packed(value: object) -> bytes:
+    body = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return b"%11d\n" % len(body) + body
+
+
+#: a reader that wrote six bytes of kernel, sends bytes of its own, and ends with a status of its own
+ATTACK = """
+import stat
+def attack(task):
+    os.write(task.kernel, b"KERNEL")
+    os.write(1, b"forged result")
+    os.write(2, b"\\x1b]0;forged message")
+    pipe = next(fd for fd in range(3, 64) if is_pipe(fd))
+    data = {data!r}
+    while data:
+        data = data[os.write(pipe, data):]
+    os._exit({status})
+
+def is_pipe(fd):
+    try:
+        os.lseek(fd, 0, os.SEEK_CUR)
+    except OSError as error:
+        return error.errno == errno.ESPIPE
+    return False
+"""
+
+MALFORMED: dict[str, bytes] = {
+    "nothing": b"",
+    "half a length": b"      ",
+    "no number": b"abcdefghijk\n{}",
+    "a negative number": b"         -5\n{}",
+    "a number with a sign": b"         +2\n{}",
+    "a number in other digits": "         \uff12\n{}".encode(),
+    "a huge number": b"99999999999\n{}",
+    "more than there is": b"       1000\n{}",
+    "no newline": b"           2{}",
+    "no JSON": packed(b"kernel /etc/passwd"),
+    "half of JSON": packed(b'{"kind": "copied", '),
+    "bytes that are no text": packed(b"\xff\xfe"),
+    "depth": packed(b"[" * 100_000),
+    "depth in a field": packed(b'{"kind":"copied","args":' + b"[" * 100_000),
+    "NaN": packed(b'{"kind": "copied", "kernel": NaN, "ramdisk": null, "args": null, "remarks": []}'),
+    "a long number": packed(b'{"kind": "copied", "kernel": ' + b"9" * 5000 + b"}"),
+    "a list": packed([]),
+    "null": packed(None),
+    "no kind": packed({**VALID, "kind": None}),
+    "an unknown kind": packed({**VALID, "kind": "exec"}),
+    "a kind that is a list": packed({**VALID, "kind": []}),
+    "one field too few": packed({k: v for k, v in VALID.items() if k != "args"}),
+    "one field too many": packed({**VALID, "path": "/etc/passwd"}),
+    "a kernel that is a path": packed({**VALID, "kernel": "/etc/passwd"}),
+    "a kernel that is true": packed({**VALID, "kernel": True}),
+    "a kernel that is a fraction": packed({**VALID, "kernel": 6.0}),
+    "a kernel that is negative": packed({**VALID, "kernel": -6}),
+    "no kernel": packed({**VALID, "kernel": None}),
+    "an empty kernel": packed({**VALID, "kernel": 0}),
+    "a kernel of another size": packed({**VALID, "kernel": 7}),
+    "a kernel of a huge size": packed({**VALID, "kernel": 1 << 70}),
+    "a ramdisk that is not there": packed({**VALID, "ramdisk": 6}),
+    "an empty ramdisk": packed({**VALID, "ramdisk": 0}),
+    "arguments that are a list": packed({**VALID, "args": ["a"]}),
+    "arguments with a NUL": packed({**VALID, "args": "a\0ramdisk /etc/passwd"}),
+    "arguments that turn into no bytes": packed({**VALID, "args": "\ud800"}),
+    "arguments without end": packed({**VALID, "args": "x" * 70_000}),
+    "remarks that are text": packed({**VALID, "remarks": "x"}),
+    "remarks that are numbers": packed({**VALID, "remarks": [1]}),
+    "too many remarks": packed({**VALID, "remarks": ["x"] * 301}),
+    "an answer to another question": packed(
+        {"kind": "listed", "lines": ["kernel /etc/passwd"], "remarks": []}
+    ),
+    "a name": packed(
+        {"kind": "named", "kernel": "/etc/passwd", "ramdisk": None, "args": None, "remarks": []}
+    ),
+    "a document": packed({"kind": "document", "value": {"schema": 1}, "remarks": []}),
+    "ready once more": packed({"kind": "ready", "missing": []}),
+    "two answers": packed(VALID) + packed(VALID),
+    "more behind the answer": packed(VALID) + b"x",
+    "a failure": packed(
+        {"kind": "failed", "why": "\x1b[2J\nkernel /etc/passwd", "remarks": ["\x1b[31m\r\n"]}
+    ),
+}
+
+
+@pytest.mark.parametrize("name", MALFORMED)
+def test_malformed_answers(stage: Path, name: str) -> None:
+    done = hijacked(stage, ATTACK.format(data=MALFORMED[name], status=name == "a failure"))
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "forged" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("RuntimeError: ")
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f]", done.stderr)
+    assert "Traceback" not in done.stderr
+    assert list((stage / "out").iterdir()) == []
+
+
+@pytest.mark.parametrize("status", [1, 3])
+def test_a_good_answer_with_a_bad_end(stage: Path, status: int) -> None:
+    done = hijacked(stage, ATTACK.format(data=packed(VALID), status=status))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert f"ended with status {status}" in done.stderr
+    assert list((stage / "out").iterdir()) == []
+
+
+def test_a_failure_that_ends_well(stage: Path) -> None:
+    failed = {"kind": "failed", "why": "x", "remarks": []}
+    done = hijacked(stage, ATTACK.format(data=packed(failed), status=0))
+    assert (done.returncode, done.stdout) == (1, "")
+
+
+def test_a_reader_that_stays(stage: Path) -> None:
+    """It answers and closes the pipe, but does not end, and could still write to its files."""
+    attack = ATTACK.format(data=packed(VALID), status=0).replace(
+        "    os._exit", "    os.close(pipe)\n    import time; time.sleep(60)\n    os._exit"
+    )
+    done = hijacked(stage, attack)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "fallen silent" in done.stderr
+    attack = attack.replace("os.close(pipe)", "pass")
+    done = hijacked(stage, attack)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "did not answer in time" in done.stderr
+
+
+@pytest.mark.parametrize("form", ["sxp", "simple", "simple0", "json"])
+def test_the_most_that_a_hijacked_reader_gets(stage: Path, form: str) -> None:
+    """Its own bytes as the kernel, and arguments; the path is made by the parent."""
+    value = {**VALID, "args": "a')(ramdisk '/etc/passwd", "remarks": ["\x1b[2J says\nthe guest"]}
+    done = hijacked(stage, ATTACK.format(data=packed(value), status=0), f"--output-format={form}")
+    assert done.returncode == 0, done.stderr
+    (kernel,) = (stage / "out").iterdir()
+    assert kernel.read_bytes() == b"KERNEL"
+    expected = {
+        "sxp": f"linux (kernel '{kernel}')(args \"a')(ramdisk '/etc/passwd\")",
+        "simple": f"kernel {kernel}\nargs a')(ramdisk '/etc/passwd\n\n",
+        "simple0": f"kernel {kernel}\0args a')(ramdisk '/etc/passwd\0\0",
+        "json": json.dumps(
+            {"schema": 1, "kernel": str(kernel), "ramdisk": None, "args": "a')(ramdisk '/etc/passwd"}
+        )
+        + "\n",
+    }
+    assert done.stdout == expected[form]
+    assert done.stderr == "\\x1b[2J says\\nthe guest\n"
+
+
+@pytest.mark.parametrize("form", ["simple", "simple0"])
+def test_a_hijacked_reader_forges_no_record(stage: Path, form: str) -> None:
+    """XSA-198, with the guest's text coming from an attacker's own hand."""
+    value = {**VALID, "args": "a\nramdisk /etc/passwd\n\nkernel /etc/shadow"}
+    done = hijacked(stage, ATTACK.format(data=packed(value), status=0), f"--output-format={form}")
+    if form == "simple":
+        assert (done.returncode, done.stdout) == (1, "")
+        assert list((stage / "out").iterdir()) == []
+    else:
+        assert len(done.stdout.split("\0")) == 4
+
+
+# --- the check by itself, over many more answers -----------------------------------------------------------
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=10,
+)
+FIELDS = ["kind", "kernel", "ramdisk", "args", "remarks", "why", "lines", "value", "missing"]
+KINDS = ["ready", "copied", "named", "listed", "document", "failed"]
+
+
+def assert_sound(said: record.Record) -> None:
+    if isinstance(said, Copied):
+        assert type(said.kernel) is int
+        assert said.kernel > 0
+        assert said.ramdisk is None or (type(said.ramdisk) is int and said.ramdisk > 0)
+    if isinstance(said, Copied | Named):
+        assert said.args is None or "\0" not in said.args
+        (said.args or "").encode("utf-8", "surrogateescape")
+    if isinstance(said, Document):
+        assert said.value["schema"] == 1
+    lines = said.missing if isinstance(said, Ready) else said.remarks
+    lines = [*lines, *(said.lines if isinstance(said, Listed) else [])]
+    for line in [*lines, *([said.why] if isinstance(said, Failed) else [])]:
+        assert isinstance(line, str)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.dictionaries(st.sampled_from(FIELDS), json_values),
+    st.sampled_from(KINDS) | json_values,
+    st.booleans(),
+)
+def test_any_json(fields: dict[str, Any], kind: object, whole: bool) -> None:
+    said = {**VALID, **fields, "kind": kind} if whole else {**fields, "kind": kind}
+    with contextlib.suppress(Nonsense):
+        assert_sound(record.unpack(json.dumps(said).encode()))
+
+
+@settings(max_examples=2000, deadline=None)
+@given(st.binary(max_size=200), st.integers(0, 100), st.binary(max_size=4))
+def test_any_bytes(noise: bytes, at: int, patch: bytes) -> None:
+    valid = json.dumps(VALID).encode()
+    for body in (noise, valid[:at] + patch + valid[at + len(patch) :]):
+        with contextlib.suppress(Nonsense):
+            assert_sound(record.unpack(body))
+        with contextlib.suppress(Nonsense):
+            assert 0 <= record.length(body[: record.PREFIX], limits.ANSWER_SIZE) <= limits.ANSWER_SIZE.value
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.text(
+        st.characters(codec="utf-8", exclude_characters="\0")
+        | st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF)
+    ),
+    st.lists(st.text(max_size=50), max_size=3),
+    st.integers(1, 1 << 40),
+)
+def test_what_an_honest_reader_says_arrives(args: str, remarks: list[str], size: int) -> None:
+    for said in (Copied(size, None, args, remarks), Named("/k", args, None, remarks), Failed(args, remarks)):
+        data = record.pack(said)
+        head, body = data[: record.PREFIX], data[record.PREFIX :]
+        assert record.length(head, limits.ANSWER_SIZE) == len(body)
+        arrived = record.unpack(body)
+        assert type(arrived) is type(said)
+        if isinstance(arrived, Copied):
+            assert arrived.args == args
+
+
+def test_an_honest_reader_keeps_within_the_limits() -> None:
+    loud = Failed("\U0001f600" * 10_000, ["\U0001f600" * 10_000] * 1000)
+    data = record.pack(loud)
+    assert record.length(data[: record.PREFIX], limits.ANSWER_SIZE) < limits.ANSWER_SIZE.value
+    arrived = record.unpack(data[record.PREFIX :])
+    assert len(arrived.remarks) == limits.REMARKS.value  # type: ignore[union-attr]
