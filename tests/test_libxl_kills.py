@@ -64,11 +64,12 @@ def one_kill(place: Path, guest: Path, chance: random.Random, longest: float) ->
     restrict = ["--runas=54321"] if is_root() and chance.random() < 0.5 else []
     command = [*PYGRUB, *restrict, "-q", f"--output={output}", "--output-format=simple0"]
     command += [f"--output-directory={folder}", str(image)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     time.sleep(chance.uniform(0, longest))
     number = chance.choice([signal.SIGKILL] * 3 + [signal.SIGTERM])
     process.send_signal(number)
-    status = process.wait(30)
+    _, said = process.communicate(timeout=30)
+    status = process.returncode
     wait_until_gone(image)
     left = sorted(file.name for file in folder.iterdir())
     result = output.read_bytes()
@@ -80,8 +81,7 @@ def one_kill(place: Path, guest: Path, chance: random.Random, longest: float) ->
     )
     assert left in ([], named)
     assert not left or (len(left) == 2 and result.endswith(b"\0\0"))
-    if status not in (0, -number, 128 + number):
-        raise AssertionError(status)
+    assert status in (0, -number, 128 + number), said
     assert status != 0 or left == named
     assert sorted(file.name for file in place.iterdir()) == ["d", "guest.img", "out"]
     shutil.rmtree(place)
