@@ -16,7 +16,7 @@ from pybootcfg.errors import BootcfgError, GuestFileMissing, ImageError, printab
 from pybootcfg.filesystems import is_unified
 from pybootcfg.guest import Configuration, Guest, GuestVolume
 from pybootcfg.kind import Kind
-from pybootcfg.menu import Entry, EntryKind, FileRef, Menu
+from pybootcfg.menu import Entry, EntryKind, FileRef, Menu, Module
 
 SOLARIS = "/platform/i86xpv/kernel/unix"
 SOLARIS_64 = "/platform/i86xpv/kernel/amd64/unix"
@@ -220,31 +220,51 @@ def boot_menu(guest: Guest, menu: Menu, request: Request, reasons: tuple[str, ..
 def boot_entry(guest: Guest, entry: Entry, more_args: str, reasons: tuple[str, ...]) -> Boot:
     """Return what one entry boots; raise GuestFileMissing when a file of it is not there."""
     kernel, initrds, args = entry.kernel, entry.initrds, entry.args
-    if (
-        entry.kind is EntryKind.MULTIBOOT
-        and entry.modules
-        and kernel
-        and "xen" in kernel.path.rpartition("/")[2]
-    ):
-        # The guest runs under the host's hypervisor and brings none: its Linux is the first module.
-        reasons = (
-            *reasons,
-            f"{printable(kernel.path)} is a hypervisor: its first module is what a guest boots",
-        )
-        kernel, args = entry.modules[0].file, entry.modules[0].args
-        initrds = tuple(module.file for module in entry.modules[1:2])
-    elif entry.kind is EntryKind.MULTIBOOT:
-        initrds = tuple(module.file for module in entry.modules)
+    if entry.kind is EntryKind.MULTIBOOT and kernel:
+        images = [Module(kernel, args), *entry.modules]
+        while len(images) > 1 and _is_hypervisor(images[0].file):
+            # The guest runs under the host's hypervisor and brings none: its Linux comes behind it.
+            hypervisor = printable(images.pop(0).file.path)
+            reasons = (*reasons, f"{hypervisor} is a hypervisor: what comes behind it is what a guest boots")
+        kernel, args = images[0].file, images[0].args
+        initrds = tuple(module.file for module in images[1:])
     if kernel is None:
         raise GuestFileMissing(printable(entry.title), "the entry names no kernel")
+    home = entry.source.file.volume
+    kernel, reasons = _at_hand(guest, kernel, home, reasons)
     sections = _unified(guest, kernel, entry.profile)
     if sections:
         reasons = (*reasons, f"{printable(kernel.path)} is a unified kernel image: its sections are booted")
         kernel, own_initrds, command_line = sections
         initrds, args = (*own_initrds, *initrds), args or command_line
-    for file in (kernel, *initrds):
+    found = []
+    for file in initrds:
+        ramdisk, reasons = _at_hand(guest, file, home, reasons)
+        found.append(ramdisk)
+    return Boot(kernel, tuple(found), _with_more(args, more_args), reasons, entry.warnings)
+
+
+def _is_hypervisor(image: FileRef) -> bool:
+    name = image.path.rpartition("/")[2]
+    return "xen" in name or name.startswith("tboot")
+
+
+def _at_hand(
+    guest: Guest, file: FileRef, home: str, reasons: tuple[str, ...]
+) -> tuple[FileRef, tuple[str, ...]]:
+    """Return the file, or its namesake on the volume of the configuration when it is not where it should be.
+
+    Disks move: a configuration often names the partition that its own was on another machine, and the
+    real pygrub never looks elsewhere.
+    """
+    try:
         require_file(guest, file)
-    return Boot(kernel, initrds, _with_more(args, more_args), reasons, entry.warnings)
+    except GuestFileMissing:
+        namesake = FileRef(file.path, home)
+        if namesake == file or guest.kind(namesake) is not Kind.FILE:
+            raise
+        return namesake, (*reasons, f"{printable(str(file))} is not there, but {printable(str(namesake))} is")
+    return file, reasons
 
 
 def _unified(guest: Guest, image: FileRef, profile: int) -> tuple[FileRef, tuple[FileRef, ...], str] | None:
@@ -252,7 +272,6 @@ def _unified(guest: Guest, image: FileRef, profile: int) -> tuple[FileRef, tuple
 
     UAPI Group, "Unified Kernel Image": `.ucode` comes before `.initrd`.
     """
-    require_file(guest, image)
     if not is_unified(guest.node(image)):
         return None
     from pybootcfg.dialects.bls import type2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -110,3 +111,37 @@ def test_labels_and_uuids(corpus: Corpus, pybootcfg: Run, image_name: str) -> No
     assert volume["fs_uuid"] == manifest["blkid"]["UUID"]
     assert volume["fs_label"] == manifest["blkid"].get("LABEL", "")
     assert volume["filesystem"] == manifest["blkid"]["TYPE"]
+
+
+#: what does not boot, and the words that say why
+DOES_NOT_BOOT = {
+    "part-lvm2": "LVM physical volumes are not supported",
+    "part-md-12": "Linux software RAID",
+    "zfs-checksums": "no boot configuration",
+    "zfs-compression": "no boot configuration",
+}
+
+
+@pytest.mark.families("ext2", "ext3", "ext4", "partitioned", "fat", "iso9660", "reiserfs", "ufs", "zfs")
+def test_pygrub_boots_it(corpus: Corpus, pygrub: Run, tmp_path: Path, image_name: str) -> None:
+    """The kernel and the ramdisk that come out are files of the manifest, bit for bit."""
+    manifest = corpus.manifest(image_name)
+    image, *others = corpus.disks(image_name)
+    arguments = ["-q", "--output-format=simple", f"--output-directory={tmp_path}", image]
+    done = pygrub(*arguments, *(f"--device={other}" for other in others))
+    if image_name in DOES_NOT_BOOT:
+        assert done.returncode == 1
+        assert DOES_NOT_BOOT[image_name] in done.stderr
+        return
+    assert done.returncode == 0, done.stderr
+    named: dict[str, str] = {}
+    for path, facts in manifest["files"].items():
+        digest = facts.get("sha256", "")
+        named[digest] = f"{named.get(digest, '')} {path.lower()}"
+    records = dict(line.split(" ", 1) for line in done.stdout.splitlines() if line)
+    kernel, ramdisk = (
+        named[hashlib.sha256(Path(records[name]).read_bytes()).hexdigest()] for name in ("kernel", "ramdisk")
+    )
+    assert "linux" in kernel or "vmlinuz" in kernel
+    assert "init" in ramdisk
+    assert "root=" in records["args"]

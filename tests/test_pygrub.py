@@ -354,3 +354,33 @@ def test_guest_text_reaches_no_terminal_unescaped(pygrub: Run, tmp_path: Path) -
     for arguments in (["-l"], ["-q", "-n"], ["-q", "-n", "--entry=\x1b[31m"]):
         done = pygrub(*arguments, image)
         assert "\x1b" not in done.stdout + done.stderr
+
+
+@needs_mke2fs
+def test_a_guest_brings_no_hypervisor_of_its_own(pygrub: Run, tmp_path: Path) -> None:
+    modules = b"module2 /xen-4.17.gz x; module2 /vmlinuz ro; module2 /initrd"
+    config = b"menuentry A { multiboot2 /tboot.gz t; " + modules + b"; }\n"
+    files = {
+        "boot/grub/grub.cfg": config,
+        "tboot.gz": b"T",
+        "xen-4.17.gz": b"X",
+        "vmlinuz": b"V",
+        "initrd": b"I",
+    }
+    done = pygrub("-n", "-q", "--output-format=simple", make_image(tmp_path, files))
+    assert done.stdout == "kernel /vmlinuz\nramdisk /initrd\nargs ro\n\n", done.stderr
+
+
+@pytest.mark.skipif(not (shutil.which("mke2fs") and shutil.which("sfdisk")), reason="they make the image")
+def test_a_file_that_is_beside_the_configuration_instead(pygrub: Run, tmp_path: Path) -> None:
+    """The configuration names the first partition, but the kernel is on its own, the second."""
+    config = b"default 0\ntitle A\nroot (hd0,0)\nkernel /vmlinuz ro\n"
+    volume = make_image(tmp_path, {"boot/grub/menu.lst": config, "vmlinuz": b"V"})
+    empty = make_image(tmp_path / "empty", {"nothing": b""})
+    disk = tmp_path / "disk.img"
+    disk.write_bytes(bytes(1 << 20) + empty.read_bytes() + volume.read_bytes())
+    table = "label: dos\nstart=2048, size=8192, type=83\nstart=10240, type=83\n"
+    subprocess.run(["sfdisk", "-q", disk], input=table, text=True, check=True, capture_output=True)
+    done = pygrub("-n", "-q", "--output-format=simple", disk)
+    assert done.stdout == "kernel /vmlinuz\nargs ro\n\n", done.stderr
+    assert "p1:/vmlinuz is not there, but p2:/vmlinuz is" in done.stderr

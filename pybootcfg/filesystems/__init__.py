@@ -79,6 +79,7 @@ FOREIGN = (
     ("erofs", ((0x400, b"\xe2\xe1\xf5\xe0"),), "EROFS is not supported"),
     ("bcachefs", ((0x1018, bytes.fromhex("c68573f66ce90ba8")),), "bcachefs is not supported"),
     ("lvm2", ((0x218, b"LVM2 001"), (0x18, b"LVM2 001")), "LVM physical volumes are not supported"),
+    ("md", ((4096, b"\xfc\x4e\x2b\xa9"), (0, b"\xfc\x4e\x2b\xa9")), "Linux software RAID is not supported"),
     ("swap", ((4086, b"SWAPSPACE2"), (4086, b"SWAP-SPACE"), (65526, b"SWAPSPACE2")), "it is swap space"),
     ("udf", ((32769, b"BEA01"),), "UDF without ISO 9660 is not supported"),
     ("high-sierra", ((32777, b"CDROM"),), "High Sierra, the forerunner of ISO 9660, is not supported"),
