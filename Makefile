@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 SOURCES = pyproject.toml setup.py $(wildcard requirements/*.txt) \
           $(shell find pybootcfg formats grammars cli -name '*.py' -o -name '*.lark')
 
-.PHONY: demo test check snapshots lock clean
+.PHONY: demo test bench manual snapshots lock clean
 
 demo: $(VENV)/.run
 	$(BIN)/python examples/demo.py
@@ -15,6 +15,14 @@ test: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	cd tests && ../$(BIN)/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache --strict -p pybootcfg
 	$(BIN)/pytest
+
+# Measures what is installed beside what else there is; writes the tables of docs/performance.md.
+bench: $(VENV)/.run
+	$(BIN)/python -m bench --write docs/performance.md
+
+# Writes the man pages and the completions of the shells anew; a test holds them current.
+manual: $(VENV)/.run
+	$(BIN)/python -m pybootcfg.cli.manual .
 
 # Rewrites the snapshots after a wanted change; look at the difference before committing it.
 snapshots: $(VENV)/.dev
