@@ -208,7 +208,8 @@ def boot_menu(guest: Guest, menu: Menu, request: Request, reasons: tuple[str, ..
     choice = choose.choose(menu, request.entry)
     reasons += choice.reasons
     try:
-        return boot_entry(guest, choice.entry, request.args, reasons)
+        boot = boot_entry(guest, choice.entry, request.args, reasons)
+        return dataclasses.replace(boot, warnings=(*menu.warnings, *boot.warnings))
     except GuestFileMissing as error:
         if request.entry is not None or len(menu.defaults) < 2:
             raise
