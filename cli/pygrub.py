@@ -34,7 +34,7 @@ class FailedRead(BootcfgError):
 
 def main() -> int:
     """Run the command; return its exit status, 0 or 1."""
-    _open_standard_descriptors()
+    _mend_what_was_inherited()
     try:
         command = parse(sys.argv[1:])
     except UsageError as error:
@@ -58,16 +58,20 @@ def main() -> int:
 
 
 def _say(text: str) -> None:
-    print(printable(text), file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # a terminal that has gone does not keep a guest from booting
+        print(printable(text), file=sys.stderr, flush=True)
 
 
-def _open_standard_descriptors() -> None:
-    """Fill the places of closed standard descriptors, so that no file of ours gets their numbers."""
+def _mend_what_was_inherited() -> None:
+    """Fill the places of closed standard descriptors, and have children that can be waited for."""
     for fd in range(3):
         try:
             os.fstat(fd)
         except OSError:
             os.open("/dev/null", os.O_RDWR)
+    if sys.stderr is None:  # print() would take stdout, which is for the answer
+        sys.stderr = open("/dev/null", "w")  # noqa: SIM115
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
 
 
 @contextlib.contextmanager

@@ -257,6 +257,18 @@ def test_t7_closed_standard_descriptors(tmp_path: Path, guest: Path, closed: str
     assert done.stdout.startswith(b"linux (kernel '")
 
 
+def test_t7_a_closed_stderr_sends_nothing_to_stdout(tmp_path: Path) -> None:
+    command = ["sh", "-c", 'exec "$@" 2>&-', "sh", *PYGRUB, "-q", "--explain", str(tmp_path / "gone")]
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=False, timeout=60)
+    assert (done.returncode, done.stdout) == (1, b"")
+
+
+def test_t7_ignored_signals_of_children(tmp_path: Path, guest: Path) -> None:
+    command = ["sh", "-c", 'trap "" CHLD; exec "$@"', "sh", *PYGRUB, "-q", f"--output-directory={tmp_path}"]
+    done = subprocess.run([*command, guest], capture_output=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 def test_t7_closed_output(tmp_path: Path, guest: Path) -> None:
     command = ["sh", "-c", 'exec "$@" >&-', "sh", *PYGRUB, "-q", f"--output-directory={tmp_path}", str(guest)]
     done = subprocess.run(command, stderr=subprocess.PIPE, check=False, timeout=60)

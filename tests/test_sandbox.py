@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from guests import needs_mke2fs
 from hijack import ROOT, USER, hijacked, make_readable_tree, make_stage, told
-from toolstacks import is_root
+from toolstacks import PYGRUB, is_root
 
 from pybootcfg.cli.sandbox import seccomp
 
@@ -256,6 +256,34 @@ def test_with_every_layer_nothing_is_said(stage: Path) -> None:
     if "the sandbox lacks" in done.stderr:
         pytest.skip(done.stderr)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@needs_root
+@needs_mke2fs
+def test_an_ordinary_user_has_every_layer(stage: Path, readable_tree: tuple[str, Path]) -> None:
+    done = hijacked(stage, "attack = reader.read", user=readable_tree)
+    assert done.returncode == 0, done.stderr
+    if "namespaces (unshare: " in done.stderr:
+        pytest.skip("this system has no namespaces for ordinary users")
+    assert done.stderr == ""
+
+
+@needs_root
+@needs_mke2fs
+def test_root_of_a_container(stage: Path) -> None:
+    """Without the capabilities for namespaces and users, what is missing is named and the rest holds."""
+    if not shutil.which("setpriv"):
+        pytest.skip("setpriv takes capabilities away")
+    lacking = "-sys_admin,-setuid,-setgid,-sys_chroot"
+    command = ["setpriv", f"--bounding-set={lacking}", "--inh-caps=-all", *PYGRUB]
+    command += ["-q", "-n", "--output-format=simple", str(stage / "guest.img")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "kernel /k\nramdisk /i\nargs a=1\n\n"
+    assert done.stderr.splitlines()[0] == (
+        "pygrub: warning: the sandbox lacks namespaces (unshare: Operation not permitted); "
+        "unprivileged user (Operation not permitted)"
+    )
 
 
 @needs_mke2fs

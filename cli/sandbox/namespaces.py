@@ -25,7 +25,7 @@ MS_REC = 0x4000
 MS_PRIVATE = 0x40000
 
 #: any directory that every system has: the empty root is mounted over it
-PLACE = b"/proc"
+PLACE = "/proc"
 
 
 def apply(_settings: Settings) -> None:
@@ -36,6 +36,6 @@ def apply(_settings: Settings) -> None:
     kernel.call("unshare", flags)
     kernel.call("mount", b"none", b"/", None, MS_REC | MS_PRIVATE, None)
     options = MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC
-    kernel.call("mount", b"none", PLACE, b"tmpfs", options, b"size=4k,nr_inodes=2,mode=0")
+    kernel.call("mount", b"none", PLACE.encode(), b"tmpfs", options, b"size=4k,nr_inodes=2,mode=555")
     os.chdir(PLACE)
-    os.chroot(b".")
+    os.chroot(".")
