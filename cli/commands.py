@@ -21,6 +21,7 @@ examples:
   pybootcfg ls -R disk.img p1:/boot                what lies below /boot of the first volume
   pybootcfg cat disk.img p1:/boot/grub/grub.cfg
   pybootcfg extract disk.img p1:/boot -o out
+  pybootcfg inspect disk.img                       one screen: volumes, configurations, what boots and why
   pybootcfg inspect disk.img p1.superblock         a structure, field by field
   pybootcfg script --check grub.cfg
 
@@ -86,9 +87,9 @@ def _volumes(options: argparse.Namespace) -> int:
 
 
 def _inspect(options: argparse.Namespace) -> int:
-    from pybootcfg.cli import structures
+    from pybootcfg.cli import inspection
 
-    return structures.inspect(options)
+    return inspection.inspect(options)
 
 
 def _ls(options: argparse.Namespace) -> int:
@@ -166,8 +167,26 @@ def _parser() -> argparse.ArgumentParser:
     volumes.add_argument("image", metavar="IMAGE")
 
     inspect = commands.add_parser("inspect", parents=[common, disk], help="parsed structures")
-    inspect.add_argument("image", metavar="IMAGE")
-    inspect.add_argument("place", nargs="?", default="", metavar="PLACE", help="such as gpt.entries[2]")
+    inspect.add_argument("image", nargs="?", metavar="IMAGE")
+    inspect.add_argument(
+        "place", nargs="?", default="", metavar="PLACE", help="such as gpt.entries[2], p1.inode[12], p1:/boot"
+    )
+    inspect.add_argument("--structures", action="store_true", help="partition tables and superblocks")
+    inspect.add_argument("--all", action="store_true", help="every structure that is named by itself")
+    inspect.add_argument(
+        "--at", type=_address, metavar="OFFSET", help="what owns this byte of the disk, such as 0x100438"
+    )
+    inspect.add_argument("--range", metavar="START:STOP", help="the structures and gaps between two offsets")
+    inspect.add_argument("--diff", metavar="IMAGE", help="compare with the same structures of another image")
+    inspect.add_argument("--depth", type=_count, default=0, metavar="N", help="fold what is nested deeper")
+    inspect.add_argument("--array", type=_count, default=0, metavar="N", help="only N elements of each array")
+    inspect.add_argument("--jsonl", action="store_true", help="one node of JSON on each line")
+    inspect.add_argument("--svg", metavar="FILE", help="draw it into a picture")
+    inspect.add_argument("--html", metavar="FILE", help="draw it into a page")
+    inspect.add_argument("--config", metavar="FILE", help="the syntax tree and the menu of a configuration")
+    inspect.add_argument("--dialect", default="", help="its dialect, where its name does not tell")
+    inspect.add_argument("--formats", action="store_true", help="what is supported")
+    inspect.add_argument("--help-format", metavar="NAME", help="about one format, such as ext4")
 
     ls = commands.add_parser("ls", parents=[common, disk], help="list a directory")
     ls.add_argument("-R", "--recursive", action="store_true", help="with all that lies below it")
@@ -191,6 +210,20 @@ def _parser() -> argparse.ArgumentParser:
     script.add_argument("--check", action="store_true", help="judge the syntax alone")
     _settings(script)
     return parser
+
+
+def _address(text: str) -> int:
+    number = int(text, 0)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
 
 
 def _settings(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,12 +39,44 @@ class Field:
     valid: bool | None = None
     error: str | None = None
     children: list[Field] = field(default_factory=list)
+    #: the bytes do not lie at `offset` as they are: offsets count through decompressed or replayed ones
+    decoded: bool = False
+
+    def leaves(self, path: str = "") -> Iterator[tuple[str, Field]]:
+        """Yield the fields that have no fields themselves, with their paths from this one on."""
+        for child in self.children:
+            dot = "" if child.name.startswith("[") or not path else "."
+            yield from child.leaves(f"{path}{dot}{child.name}")
+        if not self.children:
+            yield path, self
+
+    def move(self, distance: int) -> None:
+        """Let offsets count from another place: add `distance` bytes to all of them."""
+        self.offset += distance
+        for child in self.children:
+            child.move(distance)
 
     def damaged(self) -> bool:
         """Whether this field or one below it could not be read or is not what it must be."""
         return (
             self.error is not None or self.valid is False or any(child.damaged() for child in self.children)
         )
+
+
+def stretch(name: str, source: Source, offset: int, size: int, bits: int = 0) -> Field:
+    """Return bytes that have no fields as one field; of the first `bits` it says how many are set."""
+    whole = Field(name, f"bytes[{size}]", offset, size)
+    left = max(0, min(size, source.size - offset))
+    whole.raw = source.read(offset, limits.TRACED_FIELD.check(left))
+    if left < size:
+        whole.size, whole.error = left, f"only {left} bytes left"
+    elif bits:
+        used = whole.raw[: bits // 8].hex()
+        count = int(used or "0", 16).bit_count()
+        count += sum(whole.raw[bit // 8] >> bit % 8 & 1 for bit in range(bits // 8 * 8, min(bits, size * 8)))
+        whole.symbol = f"{count} of {bits} bits set"
+    whole.value = whole.raw
+    return whole
 
 
 class _Stream(io.RawIOBase):

@@ -4,26 +4,85 @@ from __future__ import annotations
 
 import json
 import lzma
-from collections.abc import Callable
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
+from typing import Any
 
 import pytest
+from json_schema import check
 from syrupy.assertion import SnapshotAssertion
+
+from pybootcfg.cli import inspection
 
 Run = Callable[..., "CompletedProcess[str]"]
 
 CORPUS = Path(__file__).parent / "corpus"
-IMAGES = sorted(str(file.relative_to(CORPUS)) for file in CORPUS.glob("*/*.xz") if ".json" not in file.name)
+IMAGES = sorted(
+    str(file.relative_to(CORPUS))
+    for file in CORPUS.glob("*/*.xz")
+    if ".img" in file.name or ".iso" in file.name
+)
+SCHEMA = json.loads((Path(inspection.__file__).parent / "inspect.schema.json").read_text())
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Callable[[str], Path]:
+    """Unpack an image that the project carries to disk.img."""
+
+    def unpack(name: str) -> Path:
+        image = tmp_path / "disk.img"
+        image.write_bytes(lzma.decompress((CORPUS / f"{name}.xz").read_bytes()))
+        return image
+
+    return unpack
+
+
+Disk = Callable[[str], Path]
+
+
+def leaves(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for child in node["children"]:
+        yield from leaves(child)
+    if not node["children"]:
+        yield node
+
+
+def document(done: CompletedProcess[str]) -> Any:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_tables_and_superblocks(
-    pybootcfg: Run, tmp_path: Path, snapshot: SnapshotAssertion, name: str
-) -> None:
-    image = tmp_path / "disk.img"
-    image.write_bytes(lzma.decompress((CORPUS / name).read_bytes()))
-    assert pybootcfg("inspect", "disk.img", cwd=tmp_path).stdout == snapshot
+def test_overview_and_superblocks(pybootcfg: Run, disk: Disk, snapshot: SnapshotAssertion, name: str) -> None:
+    image = disk(name.removesuffix(".xz"))
+    shown = pybootcfg("inspect", "disk.img", cwd=image.parent).stdout
+    assert "boots" in shown
+    shown += pybootcfg("inspect", "--structures", "disk.img", cwd=image.parent).stdout
+    assert shown == snapshot
+
+
+@pytest.mark.parametrize("name", IMAGES)
+def test_json_fits_its_schema_and_the_disk(pybootcfg: Run, disk: Disk, name: str) -> None:
+    image = disk(name.removesuffix(".xz"))
+    whole = document(pybootcfg("inspect", "--json", image))
+    check(whole, SCHEMA)
+    done = pybootcfg("inspect", "--json", "--all", image)
+    unused = name.startswith("zfs/")  # uberblocks that were never written have no magic number
+    assert done.returncode in ((0, 4) if unused else (0,)), done.stderr
+    everything = json.loads(done.stdout)
+    check(everything, SCHEMA)
+    assert len(everything["structures"]) >= len(whole["structures"])
+    data = image.read_bytes()
+    for structure in everything["structures"]:
+        if not structure.get("decoded"):
+            for leaf in leaves(structure):
+                there = data[leaf["offset"] : leaf["offset"] + leaf["size"]].hex()
+                assert leaf["raw"] == there, (structure["name"], leaf["name"])
 
 
 def test_a_place(pybootcfg: Run, sample: Path) -> None:
@@ -36,8 +95,7 @@ def test_a_place(pybootcfg: Run, sample: Path) -> None:
 
 
 def test_json(pybootcfg: Run, sample: Path) -> None:
-    document = json.loads(pybootcfg("inspect", "--json", sample, "mbr").stdout)
-    (table,) = document["structures"]
+    (table,) = document(pybootcfg("inspect", "--json", sample, "mbr"))["structures"]
     assert (table["name"], table["offset"], table["size"]) == ("mbr", 0, 512)
     (signature,) = [node for node in table["children"] if node["name"] == "signature"]
     assert signature == {
@@ -54,10 +112,47 @@ def test_json(pybootcfg: Run, sample: Path) -> None:
     }
 
 
-def test_an_unknown_place(pybootcfg: Run, sample: Path) -> None:
-    done = pybootcfg("inspect", sample, "p7.superblock")
-    assert done.returncode == 2
-    assert "p7.superblock" in done.stderr
+def test_jsonl_has_a_node_on_each_line(pybootcfg: Run, sample: Path) -> None:
+    done = pybootcfg("inspect", "--jsonl", sample, "p1.inode[2:302]")
+    assert done.returncode == 0, done.stderr
+    nodes = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [node["name"] for node in nodes] == [f"p1.inode[{number}]" for number in range(2, 302)]
+    for node in nodes:
+        check(node, SCHEMA["$defs"]["node"], SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "offset", "size"),
+    [
+        # two entries of FAT12 share three bytes; the FAT follows one reserved sector of 1024 bytes
+        ("fat/fat12.img", "p0.fat[2:4]", 0x403, 3),
+        ("fat/fat32.img", "p0.fat[0].entries[3]", 32 * 512 + 12, 4),
+        ("iso/xorriso-rr-joliet.iso", "p0.volume_descriptors", 16 * 2048, 2048),
+        # labels have 128 KiB for the ring of uberblocks, at their second half
+        ("zfs/datasets-v15.d0.img", "p0.uberblock[17]", 0x20000 + 17 * 1024, 216),
+        ("partitions/gpt.img", "gpt.entries[2]", 1024 + 2 * 128, 128),
+        ("partitions/gpt.img", "gpt.entries[2].unique_partition_guid", 1024 + 2 * 128 + 16, 16),
+    ],
+)
+def test_places(pybootcfg: Run, disk: Disk, name: str, place: str, offset: int, size: int) -> None:
+    found = document(pybootcfg("inspect", "--json", disk(name), place))["structures"][0]
+    assert (found["offset"], found["size"]) == (offset, size)
+
+
+def test_a_field_is_a_place(pybootcfg: Run, sample: Path) -> None:
+    (found,) = document(pybootcfg("inspect", "--json", sample, "mbr.partition_record[0].os_type"))[
+        "structures"
+    ]
+    assert (found["offset"], found["raw"], found["symbol"]) == (0x1C2, "83", "Linux")
+
+
+@pytest.mark.parametrize(
+    ("place", "status"), [("p7.superblock", 2), ("p1.nothing", 1), ("p1.inode[99999]", 1)]
+)
+def test_an_unknown_place(pybootcfg: Run, sample: Path, place: str, status: int) -> None:
+    done = pybootcfg("inspect", sample, place)
+    assert done.returncode == status
+    assert place.split(".")[0] in done.stderr
 
 
 def test_damage_shows_the_tree_up_to_the_fault(pybootcfg: Run, sample: Path, tmp_path: Path) -> None:
@@ -69,3 +164,187 @@ def test_damage_shows_the_tree_up_to_the_fault(pybootcfg: Run, sample: Path, tmp
     (volume,) = json.loads(done.stdout)["volumes"]
     assert volume["filesystem"] is None
     assert any("1024 bytes wanted" in warning for warning in volume["warnings"])
+
+
+def test_damage_is_followed_by_the_siblings(pybootcfg: Run, sample: Path, tmp_path: Path) -> None:
+    image = tmp_path / "cut.img"
+    image.write_bytes(sample.read_bytes()[:0x117340])  # in the middle of inode 12
+    done = pybootcfg("inspect", "--json", image, "p1.inode[11:14]")
+    assert done.returncode == 4
+    before, cut, after = json.loads(done.stdout)["structures"]
+    assert before["error"] is None
+    assert (cut["children"][0]["raw"], cut["children"][-1]["error"]) == ("ed41", "only 24 bytes left")
+    assert after["children"][0]["error"] == "only 0 bytes left"
+
+
+# --- what other programs say ---------------------------------------------------------------------
+
+
+def needs(program: str) -> str:
+    found = shutil.which(program, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+    if not found:
+        pytest.skip(f"{program} is not installed")
+    return found
+
+
+def output(*command: str | Path) -> str:
+    return subprocess.run(
+        [*map(str, command)], capture_output=True, text=True, check=True, timeout=60, env={"TZ": "UTC"}
+    ).stdout
+
+
+@pytest.fixture
+def volume(sample: Path, tmp_path: Path) -> Path:
+    """The only volume of the sample, which begins at 1 MiB, as a file of its own."""
+    image = tmp_path / "volume.img"
+    image.write_bytes(sample.read_bytes()[1 << 20 :])
+    return image
+
+
+def test_inodes_and_runs_by_debugfs(pybootcfg: Run, sample: Path, volume: Path) -> None:
+    debugfs = needs("debugfs")
+    path = "/boot/vmlinuz-6.1.0-demo"
+    stat = output(debugfs, "-R", f"stat {path}", volume)
+    (node,) = document(pybootcfg("inspect", "--json", sample, f"p1:{path}"))["structures"]
+    parts = {child["name"]: child for child in node["children"]}
+    number = re.search(r"Inode: (\d+)", stat)
+    assert number
+    inode = parts["structures"]["children"][0]
+    assert inode["name"] == f"inode[{number[1]}]"
+    imap = output(debugfs, "-R", f"imap {path}", volume)
+    where = re.search(r"located at block (\d+), offset 0x([0-9a-f]+)", imap)
+    assert where
+    assert inode["offset"] == (1 << 20) + int(where[1]) * 1024 + int(where[2], 16)
+    first, last = map(int, re.search(r"EXTENTS:\s+\(\d+-\d+\):(\d+)-(\d+)", stat).groups())  # type: ignore[union-attr]
+    (run,) = parts["runs"]["children"]
+    assert run["offset"] == (1 << 20) + first * 1024
+    assert -(-run["size"] // 1024) == last - first + 1
+
+
+def test_bitmaps_by_dumpe2fs(pybootcfg: Run, sample: Path, volume: Path) -> None:
+    shown = output(needs("dumpe2fs"), volume)
+    block = re.search(r"Inode bitmap at (\d+)", shown)
+    free = re.search(r"(\d+) free blocks, (\d+) free inodes", shown)
+    per_group = re.search(r"Inodes per group: +(\d+)", shown)
+    assert block
+    assert free
+    assert per_group
+    (found,) = document(pybootcfg("inspect", "--json", sample, "p1.group[0].inode_bitmap"))["structures"]
+    assert found["offset"] == (1 << 20) + int(block[1]) * 1024
+    used = int(per_group[1]) - int(free[2])
+    assert found["symbol"] == f"{used} of {per_group[1]} bits set"
+    (found,) = document(pybootcfg("inspect", "--json", sample, "p1.group[0].block_bitmap"))["structures"]
+    bits = int(re.search(r"Block count: +(\d+)", shown)[1]) - 1  # type: ignore[index]  # block 0 is in no group
+    assert found["symbol"] == f"{bits - int(free[1])} of {bits} bits set"
+
+
+def test_owner_of_a_byte(pybootcfg: Run, sample: Path, volume: Path) -> None:
+    found = document_of_owner(pybootcfg("inspect", "--json", sample, "--at", "0x100439"))
+    assert (found["structure"], found["path"], found["volume_offset"]) == (
+        "p1.superblock",
+        ["s_magic"],
+        0x439,
+    )
+    data = sample.read_bytes()
+    place = data.index(b"Advanced options")
+    found = document_of_owner(pybootcfg("inspect", "--json", sample, "--at", str(place)))
+    assert found["file"] == "/boot/grub/grub.cfg"
+    text = output(needs("debugfs"), "-R", "cat /boot/grub/grub.cfg", volume)
+    assert found["file_offset"] == text.index("Advanced options")
+    assert pybootcfg("inspect", sample, "--at", str(len(data))).returncode == 2
+    assert pybootcfg("inspect", sample, "--at", "0x80000").returncode == 1  # between table and partition
+
+
+def document_of_owner(done: CompletedProcess[str]) -> Any:
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_range_shows_gaps(pybootcfg: Run, sample: Path) -> None:
+    found = document(pybootcfg("inspect", "--json", sample, "--range", "0:0x100800"))["structures"]
+    assert (
+        [(one["name"], one["offset"], one["size"]) for one in found[:4]]
+        == [
+            ("mbr", 0, 512),
+            ("gap", 512, 0x100400 - 512),
+            ("p1.superblock", 0x100400, 1024),
+            # a block of the file system later
+        ][: len(found)]
+    )
+    assert found[-1]["offset"] + found[-1]["size"] >= 0x100800
+
+
+def test_difference(pybootcfg: Run, sample: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other.img"
+    data = bytearray(sample.read_bytes())
+    data[0x1C2] = 0x0C  # the partition's type
+    other.write_bytes(data)
+    (found,) = json.loads(pybootcfg("inspect", "--json", sample, "--diff", other).stdout)["differences"]
+    assert found["name"] == "mbr.partition_record[0].os_type"
+    assert (found["before"]["raw"], found["after"]["raw"]) == ("83", "0c")
+    assert pybootcfg("inspect", sample, "--diff", sample).stdout == "no difference\n"
+
+
+# --- kernels, configurations ---------------------------------------------------------------------
+
+
+def test_a_configuration(pybootcfg: Run, sample: Path, snapshot: SnapshotAssertion) -> None:
+    shown = pybootcfg("inspect", sample, "p1:/boot/grub/grub.cfg").stdout
+    assert shown[shown.index("  syntax") :] == snapshot
+
+
+def test_a_loose_configuration(pybootcfg: Run, tmp_path: Path, snapshot: SnapshotAssertion) -> None:
+    (tmp_path / "grub.cfg").write_text(
+        "set x=1\nmenuentry 'One \x1b[31m' {\n linux /vmlinuz a=b\n}\nif true\n"
+    )
+    done = pybootcfg("inspect", "--config", "grub.cfg", cwd=tmp_path)
+    assert "\x1b" not in done.stdout
+    assert done.stdout == snapshot
+
+
+@pytest.mark.parametrize("option", [["--formats"], ["--help-format", "ext4"], ["--help-format", "kernel"]])
+def test_help(pybootcfg: Run, option: list[str]) -> None:
+    done = pybootcfg("inspect", *option)
+    assert done.returncode == 0, done.stderr
+    assert "ext4" in done.stdout or "https://www.kernel.org" in done.stdout
+    assert json.loads(pybootcfg("inspect", "--json", *option).stdout)["schema"] == 1
+    assert pybootcfg("inspect", "--help-format", "nothing").returncode == 2
+
+
+# --- manners -------------------------------------------------------------------------------------
+
+
+def test_depth_and_array_fold(pybootcfg: Run, sample: Path) -> None:
+    shown = pybootcfg("inspect", sample, "mbr", "--depth", "1").stdout
+    assert "4 fields (--depth)" in shown
+    assert "boot_indicator" not in shown
+    shown = pybootcfg("inspect", sample, "mbr", "--array", "1").stdout
+    assert shown.count("boot_indicator") == 1
+    assert "3 more (--array)" in shown
+
+
+def test_pictures(pybootcfg: Run, sample: Path, tmp_path: Path) -> None:
+    for number in (1, 2):
+        done = pybootcfg(
+            "inspect", sample, "--svg", tmp_path / f"{number}.svg", "--html", tmp_path / f"{number}.html"
+        )
+        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    drawn = (tmp_path / "1.svg").read_text()
+    assert drawn == (tmp_path / "2.svg").read_text()
+    assert "metadata" in drawn
+    assert "url(http" not in drawn  # nothing is fetched from elsewhere
+    assert "p1:/boot/grub/grub.cfg" in (tmp_path / "1.html").read_text()
+
+
+def test_colours_are_alike_on_field_and_bytes(pybootcfg: Run, sample: Path) -> None:
+    shown = pybootcfg("inspect", "--color", "always", sample, "p1.superblock.s_magic").stdout
+    assert shown.count("\x1b[36m") == 3
+    environment = {**os.environ, "NO_COLOR": "1", "PYTHONSAFEPATH": "1"}
+    assert "\x1b" not in pybootcfg("inspect", sample, env=environment).stdout
+
+
+def test_ascii_where_the_locale_has_no_more(pybootcfg: Run, sample: Path) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONSAFEPATH": "1"}
+    shown = pybootcfg("inspect", sample, "mbr", env=environment).stdout
+    assert shown.isascii()
+    assert "..." in shown

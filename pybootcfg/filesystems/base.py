@@ -10,13 +10,16 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from pybootcfg import limits
 from pybootcfg.errors import GuestFileMissing, printable
 from pybootcfg.kind import Kind
-from pybootcfg.schema import Decoder
+from pybootcfg.schema import Decoder, Prepared
 from pybootcfg.source import Source
+
+if TYPE_CHECKING:
+    from pybootcfg.tracing import Field
 
 
 class Extent(NamedTuple):
@@ -53,6 +56,25 @@ class Structure(NamedTuple):
     name: str
     decoder: Decoder
     offset: int
+
+
+class Stretch(Decoder):
+    """`size` bytes without fields, such as a bitmap; of `bits` it is told how many are set."""
+
+    def __init__(self, name: str, size: int, bits: int = 0) -> None:
+        super().__init__(name, Prepared("", name, None))
+        self.length = size
+        self.bits = bits
+
+    def trace(self, source: Source, offset: int) -> Field:
+        """Return the bytes as one field."""
+        from pybootcfg.tracing import stretch
+
+        return stretch(self.name, source, offset, self.length, self.bits)
+
+
+class DecodedStructure(Decoder):
+    """Decodes what lies on the disk in another form, such as compressed: addresses count through that."""
 
 
 @dataclass(frozen=True)
@@ -163,9 +185,18 @@ class Filesystem(ABC):
         return ""
 
     @property
+    def grub_uuid(self) -> str:
+        """The UUID as GRUB's `search --fs-uuid` knows it."""
+        return self.uuid
+
+    @property
     def features(self) -> tuple[str, ...]:
         """Feature flags by name, in the order of their bits."""
         return ()
+
+    def grub_path(self, path: bytes) -> tuple[Node, bytes]:
+        """Return the root and the path below it that a path in GRUB's spelling means (ZFS: `/ROOT/a@/boot`)."""
+        return self.root, path
 
     def subvolume(self, name: str) -> Node:
         """Return the root of the dataset, subvolume or snapshot `name` (`p1[NAME]:/` on the command line).
@@ -177,6 +208,27 @@ class Filesystem(ABC):
     def structures(self) -> Iterator[Structure]:
         """Yield the structures that `inspect` can show."""
         return iter(())
+
+    def structure(self, name: str) -> Structure | None:
+        """Return the structure called `name`, such as `inode[12]`, which `structures` may leave out."""
+        return next((structure for structure in self.structures() if structure.name == name), None)
+
+    def node_structures(self, node: Node) -> Iterator[Structure]:  # noqa: ARG002 - for readers that know some
+        """Yield the structures that make a file: its inode, its directory entry."""
+        return iter(())
+
+    def room(self, name: str) -> int:  # noqa: ARG002 - for readers whose structures may be longer than known
+        """Return how many bytes the structure of this name has, 0 when as many as its fields."""
+        return 0
+
+    def owner(self, offset: int) -> str:  # noqa: ARG002 - for readers that can tell
+        """Return the name of the structure that holds a byte, where that needs no search; else nothing."""
+        return ""
+
+    @property
+    def journal_state(self) -> str:
+        """The state of the journal in words, empty when there is none."""
+        return ""
 
     def warn(self, message: str) -> None:
         """Remember, once, something that the user should know although reading goes on."""

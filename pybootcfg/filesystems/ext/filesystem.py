@@ -10,7 +10,17 @@ from functools import cached_property
 
 from pybootcfg import schema
 from pybootcfg.errors import ImageError, UnsupportedFeature
-from pybootcfg.filesystems.base import Extent, Filesystem, Hole, Inline, Node, Options, Run, Structure
+from pybootcfg.filesystems.base import (
+    Extent,
+    Filesystem,
+    Hole,
+    Inline,
+    Node,
+    Options,
+    Run,
+    Stretch,
+    Structure,
+)
 from pybootcfg.filesystems.ext.blocks import Blocks
 from pybootcfg.filesystems.ext.directory import Directory
 from pybootcfg.filesystems.ext.fast_commit import FastCommits
@@ -30,6 +40,7 @@ layout = schema.load("ext")
 jbd2 = schema.load("jbd2")
 
 SECTOR = 512  # bytes; the unit of i_blocks
+_BITMAPS = (".block_bitmap", ".inode_bitmap")
 
 
 class Ext(Filesystem):
@@ -138,7 +149,77 @@ class Ext(Filesystem):
                 return self._inode_structure(number)
             if (family, part) == ("group", ".descriptor") and number < self.superblock.groups:
                 return self._descriptor_structure(number)
+            if family == "group" and part in _BITMAPS and number < self.superblock.groups:
+                return self._bitmap(number, part)
         return next((structure for structure in self._superblocks() if structure.name == name), None)
+
+    def _bitmap(self, group: int, part: str) -> Structure:
+        superblock, record = self.superblock, self.groups.descriptor(group).record
+        block = getattr(record, f"bg_{part[1:]}_lo")
+        if superblock.has_incompat("64bit"):
+            block |= getattr(record, f"bg_{part[1:]}_hi") << 32
+        if part == ".inode_bitmap":
+            bits = superblock.inodes_per_group
+        else:
+            bits = min(
+                superblock.record.s_clusters_per_group,
+                -(-(superblock.blocks_count - superblock.first_block(group)) * superblock.block_size)
+                // superblock.cluster_size,
+            )
+        decoder = Stretch(part[1:], superblock.block_size, bits)
+        return Structure(f"group[{group}]{part}", decoder, block * superblock.block_size)
+
+    def node_structures(self, node: Node) -> Iterator[Structure]:
+        """Yield the inode and, where its block map is an extent tree, the root of that."""
+        if not isinstance(node, ExtNode):
+            return
+        inode = self._inode_structure(node.number)
+        yield inode
+        if not node.inode.has(layout.EXTENTS_FL):
+            return
+        header = inode.offset + layout.I_BLOCK_OFFSET
+        yield Structure("extent_header", layout.extent_header, header)
+        record = layout.extent_header.decode(node.inode.record.i_block)
+        name, decoder = ("extent", layout.extent) if not record.eh_depth else ("index", layout.extent_index)
+        room = (layout.I_BLOCK_SIZE - layout.extent_header.size) // decoder.size
+        for number in range(min(record.eh_entries, room)):
+            place = header + layout.extent_header.size + number * decoder.size
+            yield Structure(f"{name}[{number}]", decoder, place)
+
+    def room(self, name: str) -> int:
+        """Return the bytes of an inode or of a group descriptor, by the superblock."""
+        if name.startswith("inode["):
+            return self.superblock.inode_size
+        return self.superblock.desc_size if name.endswith(".descriptor") else 0
+
+    def owner(self, offset: int) -> str:
+        """Return the name of the superblock, descriptor, bitmap or inode at a byte."""
+        superblock, size = self.superblock, self.superblock.block_size
+        if superblock.offset <= offset < superblock.offset + layout.superblock.size:
+            return "superblock"
+        block = offset // size
+        for group in range(min(superblock.groups, EXT_GROUPS_SHOWN.value)):
+            start = self.groups.offset(group)
+            if start <= offset < start + superblock.desc_size:
+                return f"group[{group}].descriptor"
+            for part in _BITMAPS:
+                if self._bitmap(group, part).offset == block * size:
+                    return f"group[{group}]{part}"
+            place = offset - self.groups.descriptor(group).inode_table * size
+            if 0 <= place < superblock.inodes_per_group * superblock.inode_size:
+                return f"inode[{group * superblock.inodes_per_group + place // superblock.inode_size + 1}]"
+        return ""
+
+    @property
+    def journal_state(self) -> str:
+        """What the log says: clean, replayed in memory, or not replayed."""
+        if not self.superblock.has_compat("has_journal"):
+            return ""
+        if self._replayed:
+            return f"not clean: {len(self._replayed)} blocks replayed in memory"
+        if self.superblock.has_incompat("needs_recovery"):
+            return "not clean"
+        return "clean"
 
     def _superblocks(self) -> Iterator[Structure]:
         yield Structure("superblock", layout.superblock, self.superblock.offset)

@@ -119,6 +119,21 @@ class FatNode(Node):
             f"{printable(self._name)} is not a symbolic link", source=self._filesystem.source.name
         )
 
+    def entry_offset(self) -> int | None:
+        """Return where the directory entry lies on the volume, in bytes; None for the root directory."""
+        directory, slot = self._place
+        if not isinstance(directory, int) or slot < 0:
+            return None
+        filesystem, place = self._filesystem, slot * _fat.directory_entry.size
+        if not directory:
+            return int(filesystem.geometry.root_offset + place)
+        for first, count in filesystem.table.chain(directory, self.key):
+            size = count * filesystem.geometry.cluster_size
+            if place < size:
+                return int(filesystem.cluster_offset(first) + place)
+            place -= size
+        return None
+
     def _entries(self) -> Iterator[Entry]:
         cursor = Cursor(self._filesystem.warn)
         for _, block in self.blocks():
@@ -255,13 +270,48 @@ class Fat(Filesystem):
             yield Structure("backup_boot_sector", decoder, boot.bpb_bk_boot_sec * geometry.sector_size)
         layout = _ENTRY_FORMATS[geometry.bits]
         for number in range(boot.bpb_num_fats):
-            offset = geometry.fat_offset + number * geometry.fat_size
             for entry in range(0, _fat.FIRST_CLUSTER, layout.unit_entries):
-                where = offset + entry // layout.unit_entries * layout.unit_size
-                yield Structure(f"fat[{number}].entries[{entry}]", layout.decoder, where)
+                yield self._table_entry(number, entry)
         for index, (record, offset) in enumerate(self._root_records()):
             long = record.dir_attr == _fat.ATTR_LONG_NAME
             yield Structure(f"root[{index}]", _fat.long_name_entry if long else _fat.directory_entry, offset)
+
+    def structure(self, name: str) -> Structure | None:
+        """Return the structure called `name`; any entry of a FAT may be asked for."""
+        table, _, entry = name.removeprefix("fat[").removesuffix("]").partition("].entries[")
+        if name != f"fat[{table}].entries[{entry}]":
+            return super().structure(name)
+        if not (table.isdecimal() and entry.isdecimal() and len(table + entry) < 20):
+            return None
+        if int(table) >= self.geometry.boot.bpb_num_fats or int(entry) >= self._room:
+            return None
+        return self._table_entry(int(table), int(entry))
+
+    def node_structures(self, node: Node) -> Iterator[Structure]:
+        """Yield the directory entry; the root directory has none."""
+        if isinstance(node, FatNode) and (offset := node.entry_offset()) is not None:
+            yield Structure("directory_entry", _fat.directory_entry, offset)
+
+    def owner(self, offset: int) -> str:
+        """Return the name of the entry of a FAT at a byte."""
+        geometry, layout = self.geometry, _ENTRY_FORMATS[self.geometry.bits]
+        table, place = divmod(offset - geometry.fat_offset, geometry.fat_size)
+        if not 0 <= table < geometry.boot.bpb_num_fats:
+            return ""
+        entry = place // layout.unit_size * layout.unit_entries
+        return f"fat[{table}].entries[{entry}]" if entry < self._room else ""
+
+    @property
+    def _room(self) -> int:
+        layout = _ENTRY_FORMATS[self.geometry.bits]
+        return int(self.geometry.fat_size // layout.unit_size * layout.unit_entries)
+
+    def _table_entry(self, table: int, entry: int) -> Structure:
+        """Return an entry of a FAT; two of FAT12 share three bytes and go by the number of the first."""
+        geometry, layout = self.geometry, _ENTRY_FORMATS[self.geometry.bits]
+        unit = entry // layout.unit_entries
+        offset = geometry.fat_offset + table * geometry.fat_size + unit * layout.unit_size
+        return Structure(f"fat[{table}].entries[{unit * layout.unit_entries}]", layout.decoder, offset)
 
     def _root_records(self) -> Iterator[tuple[Any, int]]:
         size = _fat.directory_entry.size

@@ -311,6 +311,11 @@ class Iso9660(Filesystem):
         if self._root.tree.naming is Naming.ROCK_RIDGE:
             yield from self._system_use(record)
 
+    def node_structures(self, node: Node) -> Iterator[Structure]:
+        """Yield the directory record."""
+        if isinstance(node, IsoNode):
+            yield Structure("directory_record", iso.directory_record, node.record.offset)
+
     def _path_table(self) -> Iterator[Structure]:
         """Yield the first records of the type L path table."""
         record = self.primary.record

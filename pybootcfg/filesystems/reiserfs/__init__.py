@@ -175,6 +175,14 @@ class Reiserfs(Filesystem):
         stale = len(self._newest) and not self._newest.keys().isdisjoint(blocks)
         return Extent(self.replayed if stale else self.source, start, length)
 
+    @property
+    def journal_state(self) -> str:
+        """Whether transactions wait in the journal."""
+        if self.journal is None:
+            return ""
+        done = "replayed in memory" if self._newest else "not replayed"
+        return f"not clean: {len(self.pending)} transactions, {done}" if self.pending else "clean"
+
     def structures(self) -> Iterator[Structure]:
         """Yield the super block, what is to be replayed, and the top of the tree."""
         whole = self._identity is not None

@@ -340,6 +340,21 @@ class Ufs(Filesystem):
             yield Structure(f"group[{group}].superblock", decoder(ufs.superblock), copy)
             yield Structure(f"group[{group}].cg", decoder(ufs.cg), offset)
 
+    def structure(self, name: str) -> Structure | None:
+        """Return the structure called `name`; any inode may be asked for."""
+        number = name.removeprefix("inode[").removesuffix("]")
+        if name == f"inode[{number}]" and number.isdecimal() and len(number) < 20:
+            fields = self.superblock.fields
+            if not 0 < int(number) < fields.fs_ipg * fields.fs_ncg:
+                return None
+            return Structure(name, self.dinode, self.inode_offset(int(number)))
+        return super().structure(name)
+
+    def node_structures(self, node: Node) -> Iterator[Structure]:
+        """Yield the inode."""
+        if isinstance(node, UfsNode):
+            yield Structure(f"inode[{node.number}]", self.dinode, node.offset)
+
     def inode_offset(self, number: int) -> int:
         """Return where inode `number` lies, in bytes; ImageError when there is no such inode."""
         fields = self.superblock.fields

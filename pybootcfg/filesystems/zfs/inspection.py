@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError, printable
-from pybootcfg.filesystems.base import Structure
+from pybootcfg.filesystems.base import DecodedStructure, Structure
 from pybootcfg.filesystems.zfs import dsl, label, nvlist
 from pybootcfg.filesystems.zfs.blkptr import SIZE, BlockPointer, ordered
 from pybootcfg.filesystems.zfs.dmu import Dnode, ObjectSet
@@ -41,7 +41,7 @@ class DecodedBlock(MemorySource):
         return bytes(length) if start < 0 else self.data[start : start + length]
 
 
-class BlockDecoder(Decoder):
+class BlockDecoder(DecodedStructure):
     """Decodes a structure in a decoded block, whatever source it is asked for."""
 
     def __init__(self, decoder: Decoder, block: DecodedBlock) -> None:

@@ -1,0 +1,197 @@
+"""What owns a byte of a disk: a field of a table or a file system, or a file and the offset in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pybootcfg import limits
+from pybootcfg.errors import BootcfgError, LimitExceeded
+from pybootcfg.filesystems.base import Extent, Filesystem, Node
+from pybootcfg.guest import Disk, Guest, GuestVolume, decode
+from pybootcfg.kind import Kind
+from pybootcfg.places import of_table
+from pybootcfg.places import place as place_structure
+from pybootcfg.places.addresses import disk_offset
+from pybootcfg.tracing import Field
+
+
+class FileByte(NamedTuple):
+    """A byte of a file: `path` on the volume, `offset` in the file."""
+
+    path: str
+    offset: int
+
+
+class Owner(NamedTuple):
+    """What owns one byte, from the outside in; what does not apply is None or empty."""
+
+    volume: GuestVolume | None
+    structure: Field | None
+    fields: tuple[Field, ...]  #: from the structure's own down to the one that holds the byte
+    file: FileByte | None
+    notes: tuple[str, ...]
+
+
+def owner(guest: Guest, offset: int, disk: Disk | None = None) -> Owner:
+    """Tell what owns byte `offset` of a disk (the first one): tables first, then the volume there."""
+    disk = disk or guest.disks[0]
+    volume = next(
+        (
+            one
+            for one in guest.listed
+            if one.disk is disk and one.volume.start <= offset < one.volume.start + one.volume.size
+        ),
+        None,
+    )
+    for placed in of_table(disk):
+        field = placed.trace()
+        if _holds(field, offset):
+            return Owner(volume, field, _path(field, offset), None, ())
+    filesystem = volume.mountable if volume else None
+    if volume is None or filesystem is None:
+        return Owner(volume, None, (), None, ())
+    notes: list[str] = []
+    try:
+        structure = _structure(volume, filesystem, offset)
+    except BootcfgError as error:
+        structure = None
+        notes.append(str(error))
+    if structure:
+        return Owner(volume, structure, _path(structure, offset), None, tuple(notes))
+    file = None
+    try:
+        file = _file(filesystem, offset, notes)
+    except LimitExceeded as error:
+        notes.append(str(error))
+    return Owner(volume, None, (), file, tuple(notes))
+
+
+def _holds(field: Field, offset: int) -> bool:
+    return not field.decoded and field.offset <= offset < field.offset + field.size
+
+
+def _path(field: Field, offset: int) -> tuple[Field, ...]:
+    path: list[Field] = []
+    below: Field | None = field
+    while below:
+        below = next((child for child in below.children if _holds(child, offset)), None)
+        if below:
+            path.append(below)
+    return tuple(path)
+
+
+def _structure(volume: GuestVolume, filesystem: Filesystem, offset: int) -> Field | None:
+    name = filesystem.owner(offset - volume.volume.start)
+    if name and (structure := filesystem.structure(name)):
+        return place_structure(volume, filesystem, structure).trace()
+    budget = limits.INSPECT_STRUCTURES.budget(volume.name)
+    for structure in filesystem.structures():
+        budget.spend()
+        place = disk_offset(filesystem.source, structure.offset)
+        if place is None or place > offset:
+            continue
+        field = place_structure(volume, filesystem, structure).trace()
+        if _holds(field, offset):
+            return field
+    return None
+
+
+def _file(filesystem: Filesystem, offset: int, notes: list[str]) -> FileByte | None:
+    """Look through all files for the one that has a run over the byte, up to a limit."""
+    for path, node in walk(filesystem, notes):
+        position = 0
+        try:
+            for run in node.runs():
+                if isinstance(run, Extent):
+                    place = disk_offset(run.source, run.offset)
+                    if place is not None and place <= offset < place + run.length:
+                        return FileByte(path, position + offset - place)
+                position += run.length
+        except BootcfgError as error:
+            notes.append(f"{path}: {error}")
+    return None
+
+
+def walk(filesystem: Filesystem, notes: list[str]) -> Iterator[tuple[str, Node]]:
+    """Yield all regular files with their paths, each once; LimitExceeded when there are too many."""
+    budget = limits.INSPECT_FILES.budget("files")
+    todo: list[tuple[str, Node]] = [("", filesystem.root)]
+    seen = set()
+    while todo:
+        folder, directory = todo.pop()
+        try:
+            if directory.key in seen:
+                continue
+            seen.add(directory.key)
+            for name, node in directory.entries():
+                budget.spend()
+                path = f"{folder}/{decode(name)}"
+                kind = node.kind
+                if kind is Kind.DIRECTORY:
+                    todo.append((path, node))
+                elif kind is Kind.FILE:
+                    yield path, node
+        except LimitExceeded:
+            raise
+        except BootcfgError as error:
+            notes.append(f"{folder or '/'}: {error}")
+
+
+def between(guest: Guest, start: int, stop: int) -> Iterator[Field]:
+    """Yield the structures that lie in a range of the first disk in order, and the gaps between them.
+
+    A gap is a field of type "gap"; its bytes are shown up to a page.
+    """
+    limits.INSPECT_RANGE.check(stop - start, "--range")
+    disk = guest.disks[0]
+    found = [field for placed in of_table(disk) if _meets(field := placed.trace(), start, stop)]
+    for volume in guest.listed:
+        begin, end = volume.volume.start, volume.volume.start + volume.volume.size
+        if volume.disk is disk and volume.mountable and begin < stop and end > start:
+            found += _within(volume, volume.mountable, start, stop)
+    found.sort(key=lambda field: (field.offset, -field.size))
+    position = start
+    for field in found:
+        if field.offset > position:
+            yield gap(disk, position, field.offset)
+        yield field
+        position = max(position, field.offset + field.size)
+    if position < min(stop, disk.source.size):
+        yield gap(disk, position, min(stop, disk.source.size))
+
+
+def _meets(field: Field, start: int, stop: int) -> bool:
+    return not field.decoded and field.size > 0 and field.offset < stop and field.offset + field.size > start
+
+
+def _within(volume: GuestVolume, filesystem: Filesystem, start: int, stop: int) -> Iterator[Field]:
+    """Yield the structures of a volume that meet a range, found by asking for owners and by listing."""
+    seen: set[str] = set()
+    position = max(start, volume.volume.start)
+    while position < min(stop, volume.volume.start + volume.volume.size):
+        name = filesystem.owner(position - volume.volume.start)
+        structure = filesystem.structure(name) if name else None
+        if structure:
+            field = place_structure(volume, filesystem, structure).trace()
+            if name not in seen and _meets(field, start, stop):
+                seen.add(name)
+                yield field
+            position = max(position + 1, field.offset + field.size)
+        else:
+            position = (position | 511) + 1  # structures begin with sectors, or are named below
+    budget = limits.INSPECT_STRUCTURES.budget(volume.name)
+    for structure in filesystem.structures():
+        budget.spend()
+        place = disk_offset(filesystem.source, structure.offset)
+        if structure.name not in seen and place is not None and place < stop:
+            field = place_structure(volume, filesystem, structure).trace()
+            if _meets(field, start, stop):
+                yield field
+
+
+def gap(disk: Disk, start: int, stop: int) -> Field:
+    """Return bytes that belong to no structure, a page of them shown."""
+    raw = disk.source.read(start, min(stop - start, limits.INSPECT_GAP.value))
+    zeros = not any(raw) and stop - start <= limits.INSPECT_GAP.value
+    return Field("gap", "gap", start, stop - start, raw, raw, f"{stop - start} zeros" if zeros else None)
