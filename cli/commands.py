@@ -24,6 +24,7 @@ examples:
   pybootcfg inspect disk.img                       one screen: volumes, configurations, what boots and why
   pybootcfg inspect disk.img p1.superblock         a structure, field by field
   pybootcfg script --check grub.cfg
+  pybootcfg scan *.img                             what each of many images would boot, as JSON lines
 
 exit status: 0 fine; 1 nothing bootable, or not found; 2 usage; 3 unsupported; 4 damaged;
              5 a limit was hit; 130, 143 signals
@@ -116,6 +117,12 @@ def _script(options: argparse.Namespace) -> int:
     return script.script(options)
 
 
+def _scan(options: argparse.Namespace) -> int:
+    from pybootcfg.cli import scan
+
+    return scan.scan(options)
+
+
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "entries": _entries,
     "volumes": _volumes,
@@ -124,6 +131,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "cat": _cat,
     "extract": _extract,
     "script": _script,
+    "scan": _scan,
 }
 
 
@@ -209,7 +217,23 @@ def _parser() -> argparse.ArgumentParser:
     script.add_argument("--tree", default="", metavar="DIR")
     script.add_argument("--check", action="store_true", help="judge the syntax alone")
     _settings(script)
+
+    scan = commands.add_parser("scan", parents=[common], help="many images, a line of JSON for each")
+    scan.add_argument("images", nargs="+", metavar="IMAGE")
+    scan.add_argument(
+        "--jobs", type=_positive, default=0, metavar="N", help="how many at once (default: by the processors)"
+    )
+    scan.add_argument(
+        "--timeout", type=_positive, default=60, metavar="SECONDS", help="for each image (default: 60)"
+    )
     return parser
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number <= 0:
+        raise ValueError
+    return number
 
 
 def _address(text: str) -> int:
