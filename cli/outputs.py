@@ -97,9 +97,9 @@ class Outputs:
 
     def keep(self) -> None:
         """Leave the published files to the toolstack."""
-        if self._guard:
-            self._guard.release()
-            self._guard = None
+        guard, self._guard = self._guard, None  # first, so that a signal from here on undoes nothing
+        if guard:
+            guard.release()
 
 
 class Guard:
