@@ -35,7 +35,7 @@ def main() -> int:
     """Run the command; return its exit status as CLI.md lists them."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `pybootcfg ls ... | head` ends quietly
     signal.signal(signal.SIGTERM, _terminated)
-    options = _parser().parse_args()
+    options = _parse(sys.argv[1:])
     try:
         return _COMMANDS[options.command](options)
     except (BootcfgError, OSError) as error:
@@ -46,6 +46,16 @@ def main() -> int:
         return 130
 
 
+def _parse(arguments: list[str]) -> argparse.Namespace:
+    """Read the command line; options may stand between a command's places, which argparse alone refuses."""
+    parser = _parser()
+    (commands,) = (action for action in parser._actions if isinstance(action, argparse._SubParsersAction))
+    command: argparse.ArgumentParser | None = commands.choices.get(arguments[0]) if arguments else None
+    if command is None:
+        return parser.parse_args(arguments)
+    return command.parse_intermixed_args(arguments[1:], argparse.Namespace(command=arguments[0]))
+
+
 def _terminated(_number: int, _frame: object) -> None:
     raise SystemExit(143)
 
@@ -53,7 +63,7 @@ def _terminated(_number: int, _frame: object) -> None:
 def report(error: BootcfgError | OSError) -> int:
     """Print an error as a person wants it; return the exit status that belongs to it."""
     if isinstance(error, NothingBootableError):
-        for volume, why in error.attempts:
+        for volume, why, _ in error.attempts:
             print(f"  {volume.name}: {printable(why)}", file=sys.stderr)
     print(f"pybootcfg: {printable(str(error))}", file=sys.stderr)
     if isinstance(error, ConfigError) and error.excerpt:
@@ -180,7 +190,7 @@ def _parser() -> argparse.ArgumentParser:
         "place", nargs="?", default="", metavar="PLACE", help="such as gpt.entries[2], p1.inode[12], p1:/boot"
     )
     inspect.add_argument("--structures", action="store_true", help="partition tables and superblocks")
-    inspect.add_argument("--all", action="store_true", help="every structure that is named by itself")
+    inspect.add_argument("--all", action="store_true", help="all structures, all inodes in use among them")
     inspect.add_argument(
         "--at", type=_address, metavar="OFFSET", help="what owns this byte of the disk, such as 0x100438"
     )

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from pybootcfg.boot import find_configuration
 from pybootcfg.errors import UsageError, printable
 from pybootcfg.filesystems.base import Filesystem, Node
-from pybootcfg.guest import Guest, GuestVolume, encode
+from pybootcfg.guest import Guest, GuestVolume
+from pybootcfg.menu import FileRef
 
 
 class Located(NamedTuple):
@@ -25,19 +26,16 @@ def locate(guest: Guest, place: str, *, follow: bool = True) -> Located:
 
     Without a volume the path is on the volume whose configuration is used, else on the only one.
     """
-    prefix, colon, path = place.partition(":")
-    if colon and not prefix.startswith("/"):
-        name, bracket, subvolume = prefix.partition("[")
-        if bracket and not subvolume.endswith("]"):
-            raise UsageError(f"{printable(place)}: p1[NAME]:/path wanted")
-        volume = guest.volume(name)
-        subvolume = subvolume.removesuffix("]")
+    name, colon, path = place.partition("]:") if "[" in place.partition(":")[0] else place.partition(":")
+    if colon and not name.startswith("/"):
+        volume = guest.volume(name + colon[:-1])
+    elif "[" in name.partition("/")[0]:
+        raise UsageError(f"{printable(place)}: p1[NAME]:/path wanted")
     else:
-        volume, path, subvolume = _default_volume(guest), place, ""
-    filesystem = volume.filesystem
-    root = filesystem.subvolume(subvolume) if subvolume else filesystem.root
+        volume, path = _default_volume(guest), place
     path = "/" + path.strip("/")
-    return Located(volume, filesystem, root, path, filesystem.walk(encode(path), follow=follow, root=root))
+    node = guest.node(FileRef(path, volume.name), follow=follow)
+    return Located(volume, volume.filesystem, volume.root, path, node)
 
 
 def _default_volume(guest: Guest) -> GuestVolume:

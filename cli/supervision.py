@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import os
 import select
 import signal
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn
 
 from pybootcfg import limits
@@ -33,7 +31,6 @@ class ReaderDied(BootcfgError):
     """The process that reads the disk ended without an answer."""
 
 
-@dataclass
 class Task:
     """What the reader is to do, and all that it is given for it.
 
@@ -42,14 +39,14 @@ class Task:
     `remarks` are lines that it wants to be printed.
     """
 
-    command: Command
-    images: list[FileSource]
-    kernel: int = -1
-    ramdisk: int = -1
-    terminal: int | None = None
-    settings: Settings | None = None
-    screen: Terminal | None = None
-    remarks: list[str] = field(default_factory=list)
+    def __init__(self, command: Command, images: list[FileSource]) -> None:
+        self.command = command
+        self.images = images
+        self.kernel = self.ramdisk = -1
+        self.terminal: int | None = None
+        self.settings: Settings | None = None
+        self.screen: Terminal | None = None
+        self.remarks: list[str] = []
 
     @property
     def descriptors(self) -> list[int]:
@@ -216,13 +213,13 @@ def _settle(task: Task, answering: int) -> None:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_DFL)
     if task.settings:
-        task.settings = dataclasses.replace(task.settings, files=max(2, answering, *task.descriptors))
+        task.settings = task.settings._replace(files=max(2, answering, *task.descriptors))
 
 
 def _failure(task: Task, error: BaseException) -> Failed:
     """Return what the parent is told of an error."""
     remarks = list(task.remarks)
-    for volume, why in getattr(error, "attempts", ()):
+    for volume, why, _ in getattr(error, "attempts", ()):
         filesystem = volume.mountable.name if volume.mountable else "-"
         place = f"at {volume.volume.start}, {volume.volume.size} bytes"
         remarks.append(f"  {volume.name}  {place}  {filesystem}  {why}")

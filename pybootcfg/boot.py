@@ -6,8 +6,6 @@ itself and a success can be explained.
 
 from __future__ import annotations
 
-import dataclasses
-from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from pybootcfg import choose, dialects
@@ -21,28 +19,37 @@ from pybootcfg.menu import Entry, EntryKind, FileRef, Menu, Module
 SOLARIS = "/platform/i86xpv/kernel/unix"
 SOLARIS_64 = "/platform/i86xpv/kernel/amd64/unix"
 NETWARE = "/nwserver/xnloader.sys"
+ZFS_BOOTFS = "zfs-bootfs="
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """What the caller fixes beforehand: guest paths of kernel and ramdisk, further arguments, an entry."""
 
     kernel: str = ""
     ramdisk: str = ""
     args: str = ""
     entry: str | None = None
-    settings: Settings = field(default_factory=Settings)
+    settings: Settings = Settings()
 
 
 class Attempt(NamedTuple):
-    """A place that was looked at and left: a volume (and perhaps a file on it), and why."""
+    """A place that was looked at and left: a volume (and perhaps a file on it), and why.
+
+    `status` is the exit status of `pybootcfg` for this reason alone.
+    """
 
     volume: GuestVolume
     why: str
+    status: int = 1
+
+    @classmethod
+    def of(cls, volume: GuestVolume, error: BootcfgError | OSError, path: str = "") -> Attempt:
+        """Return the attempt that ended in an error, over the file `path` if that is given."""
+        status = error.exit_status if isinstance(error, BootcfgError) else 1
+        return cls(volume, f"{path}: {error}" if path else str(error), status)
 
 
-@dataclass(frozen=True)
-class Boot:
+class Boot(NamedTuple):
     """What boots: kernel and initial ramdisks in the guest, and the kernel's command line."""
 
     kernel: FileRef
@@ -55,11 +62,11 @@ class Boot:
 class NothingBootableError(BootcfgError):
     """No volume of the guest holds something that boots; `attempts` says why for each."""
 
-    exit_status = 1
-
     def __init__(self, message: str, attempts: list[Attempt]) -> None:
         super().__init__(message)
         self.attempts = attempts
+        # Of several reasons the gravest tells; what is on no file system (swap, say) tells only by itself.
+        self.exit_status = max((attempt.status for attempt in _telling(attempts)), default=1)
 
 
 class Abandoned(BootcfgError):
@@ -79,17 +86,26 @@ def find_boot(guest: Guest, request: Request, choose_from: Choose | None = None)
     `choose_from` takes the place of `boot_menu`.
     """
     attempts: list[Attempt] = []
-    for volume in guest.tried():
+    for listed in guest.tried():
+        volume = _with_dataset(listed, request)
         try:
             boot = _boot_volume(guest, volume, request, choose_from or boot_menu, attempts)
         except Abandoned:
             raise
         except (BootcfgError, OSError) as error:
-            attempts.append(Attempt(volume, str(error)))
+            attempts.append(Attempt.of(volume, error))
             continue
         if boot:
             return boot
     raise NothingBootableError(_summary(guest, attempts), attempts)
+
+
+def _with_dataset(volume: GuestVolume, request: Request) -> GuestVolume:
+    """Return a ZFS volume seen from the dataset that `zfs-bootfs=` in the arguments names, if it does."""
+    wanted = [word for word in request.args.replace(",", " ").split() if word.startswith(ZFS_BOOTFS)]
+    if not wanted or volume.mountable is None or volume.mountable.family != "zfs":
+        return volume
+    return volume.subvolume(wanted[0].removeprefix(ZFS_BOOTFS))
 
 
 def find_menu(guest: Guest, settings: Settings) -> Menu:
@@ -97,15 +113,30 @@ def find_menu(guest: Guest, settings: Settings) -> Menu:
     attempts: list[Attempt] = []
     for volume in guest.tried():
         try:
-            configurations = _configurations(guest, volume)
-            for configuration in configurations:
-                menu = guest.interpret(configuration, settings)
-                if menu.items:
+            for configuration in _configurations(guest, volume):
+                menu = _menu(guest, configuration, settings, attempts)
+                if menu:
                     return menu
-                attempts.append(Attempt(volume, _no_entries(configuration, menu)))
         except (BootcfgError, OSError) as error:
-            attempts.append(Attempt(volume, str(error)))
+            attempts.append(Attempt.of(volume, error))
     raise NothingBootableError(_summary(guest, attempts), attempts)
+
+
+def _menu(
+    guest: Guest, configuration: Configuration, settings: Settings, attempts: list[Attempt]
+) -> Menu | None:
+    """Return the menu of one configuration if it has entries; else add why not to `attempts`."""
+    volume, path = guest.volume(configuration.file.volume), printable(configuration.file.path)
+    try:
+        menu = guest.interpret(configuration, settings)
+    except BootcfgError as error:
+        attempts.append(Attempt.of(volume, error, path))
+        return None
+    if not menu.items:
+        why = f"{path}: no entries"
+        attempts.append(Attempt(volume, f"{why}; {menu.warnings[0]}" if menu.warnings else why))
+        return None
+    return menu
 
 
 def find_configuration(guest: Guest) -> Configuration | None:
@@ -117,27 +148,28 @@ def find_configuration(guest: Guest) -> Configuration | None:
     return None
 
 
+def _telling(attempts: list[Attempt]) -> list[Attempt]:
+    return [attempt for attempt in attempts if attempt.volume.mountable] or attempts
+
+
 def _summary(guest: Guest, attempts: list[Attempt]) -> str:
     image = guest.disks[0].source.name
     text = f"no bootable entry found on {printable(image)}"
-    telling = [attempt for attempt in attempts if attempt.volume.mountable] or attempts
+    telling = _telling(attempts)
     if len(telling) == 1:
         text += f": {telling[0].volume.name}: {telling[0].why}"
     return text
 
 
 def _configurations(guest: Guest, volume: GuestVolume) -> list[Configuration]:
-    _ = volume.filesystem  # raises why it cannot be read
+    for _ in volume.root.entries():  # raises why it cannot be read
+        break
     found = list(guest.configurations(volume))
     if not found:
-        looked_for = ", ".join(path for dialect in dialects.DIALECTS for path in dialect.paths)
+        paths = (path for dialect in dialects.DIALECTS for path in dialect.paths)
+        looked_for = ", ".join(dict.fromkeys(path.rstrip("/").rpartition("/")[2] for path in paths))
         raise GuestFileMissing(volume.name, f"no boot configuration (looked for {looked_for})")
     return found
-
-
-def _no_entries(configuration: Configuration, menu: Menu) -> str:
-    why = f"{printable(configuration.file.path)}: no entries"
-    return f"{why}; {menu.warnings[0]}" if menu.warnings else why
 
 
 def _boot_volume(
@@ -155,7 +187,7 @@ def _boot_volume(
         except Abandoned:
             raise
         except BootcfgError as error:
-            attempts.append(Attempt(volume, f"{printable(configuration.file.path)}: {error}"))
+            attempts.append(Attempt.of(volume, error, printable(configuration.file.path)))
     return None
 
 
@@ -185,7 +217,7 @@ def _solaris(guest: Guest, volume: GuestVolume, request: Request) -> Boot | None
     ):
         if guest.kind(FileRef(unix, volume.name)) is not Kind.FILE:
             continue
-        words = request.args.split()
+        words = _with_boot_pool(volume, request.args).split()
         first = [word for word in words if word.startswith(("root=", "ip="))]
         rest = [word for word in words if word not in first and word != unix]
         args = " ".join([*first, unix, *rest])
@@ -193,6 +225,20 @@ def _solaris(guest: Guest, volume: GuestVolume, request: Request) -> Boot | None
         require_file(guest, initrd)
         return Boot(FileRef(unix, volume.name), (initrd,), args, (f"{volume.name} holds Solaris",))
     return None
+
+
+def _with_boot_pool(volume: GuestVolume, args: str) -> str:
+    """Return the arguments with the `zfs-bootfs` by which a Solaris kernel finds its root on ZFS."""
+    filesystem = volume.mountable
+    properties = filesystem.boot_properties if filesystem else ""
+    if not properties:
+        return args
+    words = args.split()
+    named = [index for index, word in enumerate(words) if word.startswith(ZFS_BOOTFS)]
+    if not named:
+        return " ".join([*words, "-B", properties])
+    words[named[0]] = properties
+    return " ".join(words)
 
 
 def _netware(guest: Guest, volume: GuestVolume, request: Request) -> Boot | None:
@@ -209,12 +255,12 @@ def boot_menu(guest: Guest, menu: Menu, request: Request, reasons: tuple[str, ..
     reasons += choice.reasons
     try:
         boot = boot_entry(guest, choice.entry, request.args, reasons)
-        return dataclasses.replace(boot, warnings=(*menu.warnings, *boot.warnings))
+        return boot._replace(warnings=(*menu.warnings, *boot.warnings))
     except GuestFileMissing as error:
         if request.entry is not None or len(menu.defaults) < 2:
             raise
         # As the boot loader does when an entry fails: on to what the configuration names as fallbacks.
-        rest = dataclasses.replace(menu, defaults=menu.defaults[1:])
+        rest = menu._replace(defaults=menu.defaults[1:])
         return boot_menu(guest, rest, request, (*reasons, f"{error}, so the fallback is tried"))
 
 

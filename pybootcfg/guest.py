@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from pybootcfg import dialects, limits
@@ -41,8 +40,7 @@ def decode(data: bytes) -> str:
     return data.decode("utf-8", "surrogateescape")
 
 
-@dataclass(frozen=True)
-class Disk:
+class Disk(NamedTuple):
     """One disk of the guest: `d1` is the image, `d2` and on the further devices; 0 is a file on another."""
 
     number: int
@@ -54,13 +52,21 @@ class GuestVolume:
     """A volume under its name in the guest, with its file system opened when first asked for."""
 
     def __init__(
-        self, guest: Guest, disk: Disk, volume: Volume, filesystem: Filesystem | None = None
+        self,
+        guest: Guest,
+        disk: Disk,
+        volume: Volume,
+        filesystem: Filesystem | None = None,
+        subvolume: str = "",
     ) -> None:
         self._guest = guest
         self._given = filesystem
+        self._subvolume = subvolume
         self.disk = disk
         self.volume = volume
         self.name = volume.name if disk.number in (0, 1) else f"d{disk.number}{volume.name}"
+        if subvolume:
+            self.name += f"[{subvolume}]"
 
     @functools.cached_property
     def _opened(self) -> Filesystem | BootcfgError | None:
@@ -79,6 +85,16 @@ class GuestVolume:
         if self._opened is None:
             raise UnsupportedFeature("file system", f"no known file system on {self.name}")
         return self._opened
+
+    @property
+    def root(self) -> Node:
+        """The directory that paths start from: the file system's root, or that of a subvolume."""
+        filesystem = self.filesystem
+        return filesystem.subvolume(self._subvolume) if self._subvolume else filesystem.root
+
+    def subvolume(self, name: str) -> GuestVolume:
+        """Return the same volume seen from the dataset, subvolume or snapshot `name`."""
+        return GuestVolume(self._guest, self.disk, self.volume, self.filesystem, name)
 
     @property
     def mountable(self) -> Filesystem | None:
@@ -161,8 +177,12 @@ class Guest:
     # --- volumes ---------------------------------------------------------------------------------
 
     def volume(self, name: str) -> GuestVolume:
-        """Return the volume called `p1`, `d1p1`, `d2p3`; raise UsageError when there is none."""
-        found = self._by_name.get(name.removeprefix("d1") if name.startswith("d1p") else name)
+        """Return the volume called `p1`, `d1p1`, `d2p3`, `p1[rpool/data]`; raise UsageError for none."""
+        name = name.removeprefix("d1") if name.startswith("d1p") else name
+        found = self._by_name.get(name)
+        if found is None and name.endswith("]"):
+            whole, _, subvolume = name[:-1].partition("[")
+            found = self._by_name[name] = self.volume(whole).subvolume(subvolume)
         if found is None:
             known = ", ".join(self._by_name) or "none"
             raise UsageError(f"no volume {printable(name)}", hint=f"the volumes are: {known}")
@@ -196,7 +216,7 @@ class Guest:
             facts.grub,
             filesystem=_GRUB_FILESYSTEMS.get(filesystem.name, filesystem.family),
             label=filesystem.label,
-            uuid=filesystem.uuid,
+            uuid=filesystem.grub_uuid,
             partmap=facts.partmap,
             partuuid=facts.partuuid,
             type=facts.type,
@@ -224,7 +244,11 @@ class Guest:
             volume.name
             for volume in self.listed
             if (filesystem := volume.mountable) is not None
-            and (filesystem.uuid.casefold() == wanted if key is SearchKey.UUID else filesystem.label == value)
+            and (
+                wanted in (filesystem.uuid.casefold(), filesystem.grub_uuid.casefold())
+                if key is SearchKey.UUID
+                else filesystem.label == value
+            )
             and value
         ]
 
@@ -250,7 +274,14 @@ class Guest:
 
     def node(self, file: FileRef, *, follow: bool = True) -> Node:
         """Return the node that a reference names; raises what the file system raises."""
-        return self.volume(file.volume).filesystem.walk(encode(file.path), follow=follow)
+        volume, path = self.volume(file.volume), encode(file.path)
+        try:
+            return volume.filesystem.walk(path, follow=follow, root=volume.root)
+        except GuestFileMissing:
+            if b"@" not in path:
+                raise
+        root, path = volume.filesystem.grub_path(path)
+        return volume.filesystem.walk(path, follow=follow, root=root)
 
     def kind(self, file: FileRef) -> Kind | None:
         """Return what a path names, links followed; None when it cannot be read."""

@@ -270,3 +270,43 @@ def test_colours_are_wanted_or_not(pybootcfg: Run, sample: Path) -> None:
     assert (
         "\x1b[" not in pybootcfg("entries", sample, env={**plain, "FORCE_COLOR": "1", "NO_COLOR": "1"}).stdout
     )
+
+
+def test_options_between_the_places(pybootcfg: Run, sample: Path, tmp_path: Path) -> None:
+    assert (
+        pybootcfg("ls", sample, "--json", "p1:/boot").stdout
+        == pybootcfg("ls", "--json", sample, "p1:/boot").stdout
+    )
+    done = pybootcfg("extract", sample, "p1:/boot/grub", "-o", tmp_path / "out", "p1:/boot/initrd.img")
+    assert done.returncode == 0, done.stderr
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == ["grub", "initrd.img"]
+
+
+@pytest.mark.skipif(not shutil.which("mke2fs"), reason="mke2fs makes the image")
+@pytest.mark.parametrize(
+    ("config", "status"),
+    [("while true; do true; done\n", 5), ("echo nothing to boot\n", 1), ("menuentry A { linux /k; }\n", 0)],
+)
+def test_the_exit_status_tells_why_there_is_no_menu(
+    pybootcfg: Run, tmp_path: Path, config: str, status: int
+) -> None:
+    tree, image = tmp_path / "tree", tmp_path / "disk.img"
+    (tree / "boot/grub").mkdir(parents=True)
+    (tree / "boot/grub/grub.cfg").write_text(config)
+    subprocess.run(["mke2fs", "-q", "-F", "-d", tree, image, "1m"], check=True, capture_output=True)
+    done = pybootcfg("entries", image)
+    assert done.returncode == status, done.stderr
+    assert bool(done.stderr) == bool(status)
+
+
+@pytest.mark.skipif(not shutil.which("mke2fs"), reason="mke2fs makes the image")
+def test_a_broken_configuration_does_not_hide_another(pybootcfg: Run, pygrub: Run, tmp_path: Path) -> None:
+    tree, image = tmp_path / "tree", tmp_path / "disk.img"
+    (tree / "boot/grub").mkdir(parents=True)
+    (tree / "boot/grub/grub.cfg").write_text("while true; do true; done\n")
+    (tree / "boot/grub/menu.lst").write_text("title A\nkernel /k a\n")
+    (tree / "k").write_text("K")
+    subprocess.run(["mke2fs", "-q", "-F", "-d", tree, image, "1m"], check=True, capture_output=True)
+    assert json.loads(pybootcfg("entries", "--json", image).stdout)["dialect"] == "grub_legacy"
+    done = pygrub("-n", "-q", "--output-format=simple", image)
+    assert done.stdout == "kernel /k\nargs a\n\n", done.stderr

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from pybootcfg import limits
@@ -77,8 +76,7 @@ class DecodedStructure(Decoder):
     """Decodes what lies on the disk in another form, such as compressed: addresses count through that."""
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """How the caller wants file systems to be read."""
 
     replay_journal: bool = True  #: show what the journal holds, replayed in memory
@@ -190,12 +188,17 @@ class Filesystem(ABC):
         return self.uuid
 
     @property
+    def boot_properties(self) -> str:
+        """What a Solaris kernel has to be told of the file system that it is on; empty for all but ZFS."""
+        return ""
+
+    @property
     def features(self) -> tuple[str, ...]:
         """Feature flags by name, in the order of their bits."""
         return ()
 
     def grub_path(self, path: bytes) -> tuple[Node, bytes]:
-        """Return the root and the path below it that a path in GRUB's spelling means (ZFS: `/ROOT/a@/boot`)."""
+        """Return the root and the path below it that GRUB means by a path such as ZFS' `/ROOT/a@/boot`."""
         return self.root, path
 
     def subvolume(self, name: str) -> Node:
@@ -208,6 +211,10 @@ class Filesystem(ABC):
     def structures(self) -> Iterator[Structure]:
         """Yield the structures that `inspect` can show."""
         return iter(())
+
+    def every_structure(self) -> Iterator[Structure]:
+        """Yield the structures for a dump of everything: those of `structures` and many more like them."""
+        return self.structures()
 
     def structure(self, name: str) -> Structure | None:
         """Return the structure called `name`, such as `inode[12]`, which `structures` may leave out."""

@@ -86,6 +86,12 @@ class Zfs(Filesystem):
         """The hardware path of the pool's first device, which Solaris gets with `zfs-bootfs`; often empty."""
         return self.pool.phys_path
 
+    @property
+    def boot_properties(self) -> str:
+        """The boot dataset and the device, as boot(1M) of Solaris takes them with -B."""
+        path = f',bootpath="{self.bootpath}"' if self.bootpath else ""
+        return f"zfs-bootfs={self.pool.name}/{self.bootfs_object}{path}" if self.bootfs_object else ""
+
     @functools.cached_property
     def root(self) -> Node:
         """The root of the bootfs dataset, else of the pool's root dataset, with the others mounted in it."""
