@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 SOURCES = pyproject.toml setup.py $(wildcard requirements/*.txt) \
           $(shell find pybootcfg formats grammars cli -name '*.py' -o -name '*.lark')
 
-.PHONY: demo test bench manual snapshots lock clean
+.PHONY: demo test judges bench manual snapshots lock clean
 
 demo: $(VENV)/.run
 	$(BIN)/python examples/demo.py
@@ -15,6 +15,12 @@ test: $(VENV)/.dev
 	$(BIN)/ruff format --check .
 	cd tests && ../$(BIN)/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache --strict -p pybootcfg
 	$(BIN)/pytest
+
+# The reference tools that tests compare with where they are installed (Debian 12; as root).
+judges:
+	apt-get install --yes --no-install-recommends binutils dosfstools e2fsprogs exfatprogs fdisk fish gdisk \
+	  genisoimage groff grub-common grub-emu makefs mandoc mtools openssl reiserfsprogs sleuthkit tmux whois \
+	  xen-utils-4.17 xorriso zisofs-tools zsh
 
 # Measures what is installed beside what else there is; writes the tables of docs/performance.md.
 bench: $(VENV)/.run
