@@ -204,7 +204,8 @@ superblock = Struct(
 )
 SUPERBLOCK_CHECKSUMMED = 1020  # bytes
 
-GROUP_FLAGS = FlagsEnum(Int16ul, inode_uninit=1, block_uninit=2, inode_zeroed=4)
+INODE_UNINIT = 1
+GROUP_FLAGS = FlagsEnum(Int16ul, inode_uninit=INODE_UNINIT, block_uninit=2, inode_zeroed=4)
 
 group_descriptor = Struct(
     "bg_block_bitmap_lo" / Int32ul,

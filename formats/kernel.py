@@ -150,7 +150,16 @@ zboot_header = Struct(
     "pe_header_offset" / Int32ul,
 )
 
-_MACHINES = {"i386": 3, "ppc": 20, "ppc64": 21, "s390": 22, "arm": 40, "x86_64": 62, "aarch64": 183, "riscv": 243}
+_MACHINES = {
+    "i386": 3,
+    "ppc": 20,
+    "ppc64": 21,
+    "s390": 22,
+    "arm": 40,
+    "x86_64": 62,
+    "aarch64": 183,
+    "riscv": 243,
+}
 
 #: the part that is alike in both classes
 elf_header = Struct(

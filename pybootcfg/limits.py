@@ -226,10 +226,12 @@ REMARK_LENGTH = Limit("remark-length", 1000, "characters of one such line")
 
 # --- inspect -------------------------------------------------------------------------------------
 INSPECT_ITEMS = Limit("inspect-items", 1_000_000, "structures that one place such as inode[2:900] stands for")
+INSPECT_INODES = Limit("inspect-inodes", 20_000_000, "inodes of a dump of everything")
 INSPECT_RUNS = Limit("inspect-runs", 10_000, "runs of a file that are shown")
 INSPECT_FILES = Limit("inspect-files", 500_000, "files looked at to find whose byte it is")
 INSPECT_STRUCTURES = Limit("inspect-structures", 200_000, "structures looked at to find whose byte it is")
 INSPECT_NODES = Limit("inspect-nodes", 200_000, "nodes of a configuration's syntax tree that are shown")
+INSPECT_DEPTH = Limit("inspect-depth", 100, "nodes of a syntax tree below one another; real ones have 20")
 INSPECT_RANGE = Limit("inspect-range", 16 * MIB, "bytes of one --range")
 KERNEL_VERSION = Limit("kernel-version", 4096, "bytes of a kernel's version string; real ones have 100")
 INSPECT_GAP = Limit("inspect-gap", 4096, "bytes of a gap that are shown")

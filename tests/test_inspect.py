@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import lzma
 import os
+import pty
 import re
 import shutil
 import subprocess
+import sys
+import termios
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -63,13 +66,16 @@ def test_overview_and_superblocks(pybootcfg: Run, disk: Disk, snapshot: Snapshot
     shown = pybootcfg("inspect", "disk.img", cwd=image.parent).stdout
     assert "boots" in shown
     shown += pybootcfg("inspect", "--structures", "disk.img", cwd=image.parent).stdout
-    assert shown == snapshot
+    assert re.sub(r"looked for [^)]+", "looked for ...", shown) == snapshot
 
 
 @pytest.mark.parametrize("name", IMAGES)
 def test_json_fits_its_schema_and_the_disk(pybootcfg: Run, disk: Disk, name: str) -> None:
     image = disk(name.removesuffix(".xz"))
-    whole = document(pybootcfg("inspect", "--json", image))
+    done = pybootcfg("inspect", "--json", image)
+    incomplete = "raidz" in name  # one of several disks cannot be read by itself
+    assert done.returncode == (4 if incomplete else 0), done.stderr
+    whole = json.loads(done.stdout)
     check(whole, SCHEMA)
     done = pybootcfg("inspect", "--json", "--all", image)
     unused = name.startswith("zfs/")  # uberblocks that were never written have no magic number
@@ -299,7 +305,7 @@ def test_a_loose_configuration(pybootcfg: Run, tmp_path: Path, snapshot: Snapsho
     )
     done = pybootcfg("inspect", "--config", "grub.cfg", cwd=tmp_path)
     assert "\x1b" not in done.stdout
-    assert done.stdout == snapshot
+    assert done.stdout.replace(f"{tmp_path}/", "") == snapshot
 
 
 @pytest.mark.parametrize("option", [["--formats"], ["--help-format", "ext4"], ["--help-format", "kernel"]])
@@ -348,3 +354,87 @@ def test_ascii_where_the_locale_has_no_more(pybootcfg: Run, sample: Path) -> Non
     shown = pybootcfg("inspect", sample, "mbr", env=environment).stdout
     assert shown.isascii()
     assert "..." in shown
+
+
+def bzimage(version: bytes, payload: bytes) -> bytes:
+    """A kernel's file by the boot protocol 2.15: one sector of setup, then the payload."""
+    image = bytearray(1024 + 16)
+    image[0x1F1] = 1  # setup_sects
+    image[0x1FE:0x200] = b"\x55\xaa"
+    image[0x202:0x208] = b"HdrS\x0f\x02"
+    image[0x20E:0x210] = (0x100).to_bytes(2, "little")  # kernel_version, from 0x200
+    image[0x211] = 1  # loadflags
+    image[0x248:0x250] = (16).to_bytes(4, "little") + len(payload).to_bytes(4, "little")
+    image[0x300 : 0x300 + len(version) + 1] = version + b"\0"
+    return bytes(image) + payload
+
+
+@pytest.mark.parametrize(
+    ("magic", "name"),
+    [("1f8b0800", "gzip"), ("28b52ffd", "zstd"), ("fd377a585a00", "xz"), ("02214c18", "lz4")],
+)
+def test_a_kernel(pybootcfg: Run, tmp_path: Path, magic: str, name: str) -> None:
+    version = b"6.1.0-test (a@b) #1 SMP \x1b[31m"
+    (tmp_path / "vmlinuz").write_bytes(bzimage(version, bytes.fromhex(magic).ljust(64, b"x")))
+    (node,) = document(pybootcfg("inspect", "--json", tmp_path, "p0:/vmlinuz"))["structures"]
+    parts = {child["name"]: child for child in node["children"]}
+    header = {child["name"]: child for child in parts["x86_setup_header"]["children"]}
+    assert (header["header"]["offset"], header["header"]["valid"]) == (0x202, True)
+    assert parts["version"]["symbol"].encode() == version
+    assert (parts["payload"]["symbol"], parts["payload"]["offset"]) == (name, 1024 + 16)
+    assert "\x1b" not in pybootcfg("inspect", tmp_path, "p0:/vmlinuz").stdout
+    told = output(needs("file"), "-b", tmp_path / "vmlinuz")
+    assert "Linux kernel x86 boot executable" in told
+    assert "version 6.1.0-test (a@b) #1 SMP" in told
+
+
+@pytest.mark.parametrize(
+    ("start", "name"),
+    [
+        (bytes(56) + b"ARM\x64", "arm64_header"),
+        (bytes(56) + b"RSC\x05", "riscv_header"),
+        (b"MZ\0\0zimg" + bytes(16) + b"zstd", "zboot_header"),
+        (b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\0\x3e\0", "elf_header"),
+        (b"070701", "archive"),
+        (b"\x1f\x8b\x08\0", "compression"),
+    ],
+)
+def test_other_kernels_and_ramdisks(pybootcfg: Run, tmp_path: Path, start: bytes, name: str) -> None:
+    (tmp_path / "file").write_bytes(start.ljust(4096, b"\0"))
+    done = pybootcfg("inspect", "--json", tmp_path, "p0:/file")
+    (node,) = json.loads(done.stdout)["structures"]
+    (found,) = [child for child in node["children"] if child["name"] == name]
+    assert found["error"] is None
+    assert (found["symbol"] or found["children"]) is not None
+
+
+def test_everything_has_the_inodes_in_use(pybootcfg: Run, disk: Disk) -> None:
+    image = disk("ext/ext4-default.img")
+    done = pybootcfg("inspect", "--all", "--jsonl", image)
+    assert done.returncode == 0, done.stderr
+    names = [json.loads(line)["name"] for line in done.stdout.splitlines()]
+    shown = output(needs("dumpe2fs"), "-h", image)
+    count, free = (int(re.search(rf"{what}: +(\d+)", shown)[1]) for what in ("Inode count", "Free inodes"))  # type: ignore[index]
+    assert sum(name.startswith("p0.inode[") for name in names) == count - free
+
+
+def test_nesting_without_end(pybootcfg: Run, tmp_path: Path) -> None:
+    (tmp_path / "grub.cfg").write_text("if true; then " * 3000 + "true" + "; fi" * 3000 + "\n")
+    done = pybootcfg("inspect", "--json", "--config", tmp_path / "grub.cfg")
+    assert done.returncode == 4
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("columns", "shown"), [(80, 8), (160, 16)])
+def test_a_wide_terminal_gets_more_bytes(sample: Path, columns: int, shown: int) -> None:
+    reader, writer = pty.openpty()
+    termios.tcsetwinsize(writer, (24, columns))
+    code = "import sys; from pybootcfg.cli.commands import main; sys.exit(main())"
+    environment = {**os.environ, "NO_COLOR": "1", "PYTHONSAFEPATH": "1"}
+    environment.pop("COLUMNS", None)
+    command = [sys.executable, "-c", code, "inspect", str(sample), "mbr.boot_code"]
+    subprocess.run(command, stdout=writer, check=True, timeout=60, env=environment)
+    os.close(writer)
+    text = os.read(reader, 10000).decode()
+    os.close(reader)
+    assert len(text.splitlines()[1].split("|")[1].split("…")[0].split()) == shown

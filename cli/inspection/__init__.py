@@ -89,9 +89,9 @@ def main_structures(guest: Guest) -> Iterator[Field]:
 def main_of(volume: GuestVolume) -> Iterator[Field]:
     """Yield the structures that say what a volume holds."""
     if volume.mountable:
-        for structure in volume.mountable.structures():
-            if structure.name.endswith(_MAIN) and "[" not in structure.name:
-                yield places.place(volume, volume.mountable, structure).trace()
+        for placed in places.of_volume(volume, volume.mountable, volume.mountable.structures()):
+            if placed.name.endswith((*_MAIN, ".fault")) and "[" not in placed.name:
+                yield placed.trace()
 
 
 def _range(text: str) -> tuple[int, int]:

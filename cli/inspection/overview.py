@@ -13,7 +13,7 @@ from pybootcfg.cli import inspection
 from pybootcfg.cli.display import Page, human
 from pybootcfg.cli.inspection import diskmap, document
 from pybootcfg.dialects.base import Settings
-from pybootcfg.errors import BootcfgError, printable
+from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded, printable
 from pybootcfg.guest import Disk, Guest, GuestVolume
 from pybootcfg.menu import FileRef, Menu, Place
 from pybootcfg.places.addresses import FileMap
@@ -23,12 +23,14 @@ _MAIN_ENTRIES = 20  #: entries that one screen has room for
 
 
 def show(options: argparse.Namespace, guest: Guest) -> int:
-    """Print the overview; 0 even when nothing boots, which the overview says."""
+    """Print the overview; 0 even when nothing boots, which it says; damage of a volume tells otherwise."""
+    failures = [one.failure for one in guest.listed if isinstance(one.failure, (ImageError, LimitExceeded))]
+    status = max((failure.exit_status for failure in failures), default=0)
     whole = overview(guest)
     if options.json or options.jsonl:
         structures = [document.node(field) for field in inspection.main_structures(guest)]
         sys.stdout.write(dump_json({**whole, "structures": structures}).decode())
-        return 0
+        return status
     page = Page(options)
     for disk in whole["disks"]:
         _print_disk(page, disk)
@@ -39,7 +41,7 @@ def show(options: argparse.Namespace, guest: Guest) -> int:
     if page.drawing:
         diskmap.draw(page, guest, whole)
     page.close()
-    return 0
+    return status
 
 
 def overview(guest: Guest) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def _disk(disk: Disk) -> dict[str, Any]:
     return {
         "name": f"d{disk.number}",
         "image": disk.source.name,
-        "container": "raw",
+        "container": "raw" if disk.source.size else "directory",
         "size": disk.source.size,
         "table": table.kind,
         "sector_size": table.sector_size,
@@ -117,8 +119,10 @@ def _volume(guest: Guest, volume: GuestVolume) -> dict[str, Any]:
 
 def _file_offset(guest: Guest, file: FileRef, offset: int = 0) -> int | None:
     try:
+        if guest.volume(file.volume).filesystem.family == "directory":
+            return None
         return FileMap(guest.node(file), 1000).disk_offset(offset)
-    except (BootcfgError, NotImplementedError, OSError):
+    except (BootcfgError, OSError):
         return None
 
 
@@ -141,6 +145,8 @@ class _Lines:
     def _load(self, file: FileRef) -> tuple[list[int], FileMap] | None:
         try:
             node = self.guest.node(file)
+            if self.guest.volume(file.volume).filesystem.family == "directory":
+                return None
             starts = [0]
             for line in node.read().splitlines(keepends=True):
                 starts.append(starts[-1] + len(line))
@@ -282,7 +288,8 @@ def _print_menu(page: Page, menu: dict[str, Any]) -> None:
 
 def _print_boot(page: Page, boot: dict[str, Any]) -> None:
     if boot["error"]:
-        page.line(("boots: ", "head"), (printable(boot["error"]), "bad"))
+        why = "" if boot["attempts"] else f": {boot['error']}"
+        page.line(("boots ", "head"), (f"nothing{printable(why)}", "bad"))
         for attempt in boot["attempts"]:
             page.line(_at(None), f"  {attempt['volume']}: {printable(attempt['why'])}")
         return

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from pybootcfg import limits
-from pybootcfg.errors import GuestFileMissing, printable
+from pybootcfg.errors import BootcfgError, GuestFileMissing, ImageError, printable
 from pybootcfg.filesystems.base import DecodedStructure, Filesystem, Structure
 from pybootcfg.guest import Disk, Guest, GuestVolume
 from pybootcfg.places.addresses import disk_offset
-from pybootcfg.schema import Decoder
+from pybootcfg.schema import Decoder, Prepared
 from pybootcfg.source import Source
 from pybootcfg.tracing import Field, stretch
 
@@ -51,13 +51,12 @@ class PlacedStructure(NamedTuple):
 
 
 def structures(guest: Guest) -> Iterator[PlacedStructure]:
-    """Yield every structure that the guest's tables and file systems name, tables first."""
+    """Yield all structures that the guest's tables and file systems tell by themselves, tables first."""
     for disk in guest.disks:
         yield from of_table(disk)
     for volume in guest.listed:
         if volume.mountable:
-            for structure in volume.mountable.structures():
-                yield place(volume, volume.mountable, structure)
+            yield from of_volume(volume, volume.mountable, volume.mountable.every_structure())
 
 
 def of_table(disk: Disk) -> Iterator[PlacedStructure]:
@@ -65,6 +64,30 @@ def of_table(disk: Disk) -> Iterator[PlacedStructure]:
     prefix = "" if disk.number == 1 else f"d{disk.number}."
     for name, decoder, offset in disk.table.structures:
         yield PlacedStructure(prefix + name, decoder, disk.source, offset)
+
+
+class _Fault(Decoder):
+    """Stands where structures end that damage keeps from being told."""
+
+    def __init__(self, error: BootcfgError) -> None:
+        super().__init__("fault", Prepared("", "fault", None))
+        self.error = error
+
+    def trace(self, _source: Source, offset: int) -> Field:
+        """Return a field that says why."""
+        return Field(self.name, "fault", offset, error=str(self.error))
+
+
+def of_volume(
+    volume: GuestVolume, filesystem: Filesystem, found: Iterator[Structure]
+) -> Iterator[PlacedStructure]:
+    """Yield structures of a volume under their full names; damage that ends them becomes the last one."""
+    try:
+        for structure in found:
+            yield place(volume, filesystem, structure)
+    except BootcfgError as error:
+        where = error.offset if isinstance(error, ImageError) and error.offset else 0
+        yield PlacedStructure(f"{volume.name}.fault", _Fault(error), filesystem.source, where)
 
 
 def place(volume: GuestVolume, filesystem: Filesystem, structure: Structure) -> PlacedStructure:
@@ -122,8 +145,8 @@ def _named(guest: Guest, name: str) -> Iterator[Field]:
         candidates = [structure for disk in guest.disks for structure in of_table(disk)]
         by_name = {structure.name: structure for structure in candidates}
     elif not rest:
-        for structure in volume.filesystem.structures():
-            yield place(volume, volume.filesystem, structure).trace()
+        for placed in of_volume(volume, volume.filesystem, volume.filesystem.structures()):
+            yield placed.trace()
         return
     else:
         candidates, by_name = [], _of_volume(volume, volume.filesystem, rest)
@@ -133,8 +156,8 @@ def _named(guest: Guest, name: str) -> Iterator[Field]:
             yield from _below(by_name[cut].trace(), name[length:])
             return
     group = _GROUPS.get(rest, ())
-    pool = volume.filesystem.structures() if volume else ()
-    candidates += [place(volume, volume.filesystem, found) for found in pool if volume]
+    if volume:
+        candidates += of_volume(volume, volume.filesystem, volume.filesystem.structures())
     for candidate in candidates:
         after = candidate.name.removeprefix(name)
         if (after != candidate.name and after[:1] in (".", "[")) or candidate.name.endswith(group or "\0"):

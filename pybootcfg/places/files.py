@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import UTC, datetime
 from typing import Any
 
@@ -157,19 +156,18 @@ def of_menu(menu: Menu, file: FileRef, data: bytes) -> Field:
 
     def item(one: Entry | Submenu, number: int) -> Field:
         kind = "entry" if isinstance(one, Entry) else "submenu"
-        field = Field(f"[{number}]", kind, 0, symbol=one.title, value=number)
+        field = Field(f"[{number}]", kind, 0, symbol=one.title)
         line = one.source.line
         if one.source.file == file and 0 < line < len(starts):
             field.offset, field.size = starts[line - 1], starts[line] - starts[line - 1]
             field.raw = data[field.offset : field.offset + field.size]
-        for key in dataclasses.fields(one):
-            value = getattr(one, key.name)
-            if key.name == "items":
+        for key, value in one._asdict().items():
+            if key == "items":
                 field.children += [item(inner, index) for index, inner in enumerate(value)]
-            elif key.name == "source":
+            elif key == "source":
                 field.children.append(fact("line", line, "line"))
-            elif value not in ("", (), None, False, 0) and key.name != "title":
-                field.children.append(fact(key.name, _words(value)))
+            elif value not in ("", (), None, False, 0) and key != "title":
+                field.children.append(fact(key, _words(value)))
         return field
 
     root = Field("menu", menu.dialect, 0)
@@ -183,8 +181,8 @@ def of_menu(menu: Menu, file: FileRef, data: bytes) -> Field:
 
 
 def _words(value: Any) -> str:
-    if isinstance(value, tuple):
-        return ", ".join(_words(part) for part in value)
     if isinstance(value, Module):
         return f"{value.file} {value.args}".rstrip()
-    return str(value)
+    if isinstance(value, FileRef) or not isinstance(value, tuple):
+        return str(value)
+    return ", ".join(_words(part) for part in value)

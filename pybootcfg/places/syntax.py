@@ -21,7 +21,7 @@ def syntax_tree(data: bytes, dialect: str, file: str) -> Field:
         walk = _Walk(data, _text(data, dialect, file))
         for part in _parts(walk.text, dialect):
             if isinstance(part, ConfigError):
-                root.children.append(Field("error", "line", 0, value=f"line {part.line}", error=str(part)))
+                root.children.append(Field("mistake", "error", 0, error=str(part)))
             else:
                 walk.add(part, root)
     except BootcfgError as error:
@@ -63,14 +63,16 @@ class _Walk:
 
     def add(self, tree: Tree, root: Field) -> None:
         """Add a tree and all that is below it to `root`."""
-        todo: list[tuple[Tree | Token, Field]] = [(tree, root)]
+        todo: list[tuple[Tree | Token, Field, int]] = [(tree, root, 0)]
         while todo:
-            part, above = todo.pop()
+            part, above, depth = todo.pop()
             self.budget.spend()
             field = self._field(part)
             above.children.append(field)
-            if isinstance(part, Tree):
-                todo += [(child, field) for child in reversed(part.children)]
+            if depth == limits.INSPECT_DEPTH.value:
+                field.error = f"what is nested deeper than {depth} is not shown"
+            elif isinstance(part, Tree):
+                todo += [(child, field, depth + 1) for child in reversed(part.children)]
 
     def _field(self, part: Tree | Token) -> Field:
         line = self.text.line(part.offset)

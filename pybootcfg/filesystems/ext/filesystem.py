@@ -8,7 +8,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import suppress
 from functools import cached_property
 
-from pybootcfg import schema
+from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, UnsupportedFeature
 from pybootcfg.filesystems.base import (
     Extent,
@@ -138,6 +138,28 @@ class Ext(Filesystem):
         yield self._inode_structure(layout.ROOT_INO)
         for group in range(min(self.superblock.groups, EXT_GROUPS_SHOWN.value)):
             yield self._descriptor_structure(group)
+
+    def every_structure(self) -> Iterator[Structure]:
+        """Yield the superblocks, then group by group the descriptor, the bitmaps and the inodes in use."""
+        yield from self._superblocks()
+        inodes = limits.INSPECT_INODES.budget(self.source.name)
+        for group in range(self.superblock.groups):
+            yield self._descriptor_structure(group)
+            try:
+                bitmaps = [self._bitmap(group, part) for part in _BITMAPS]
+                bits = self.source.read(bitmaps[1].offset, self.superblock.block_size, "inode bitmap")
+                unused = self.groups.descriptor(group).record.bg_flags & layout.INODE_UNINIT
+            except ImageError as error:
+                self.warn(f"the inodes of group {group} are left out: {error}")
+                continue
+            yield from bitmaps
+            if unused and (self.superblock.metadata_csum or self.superblock.has_ro_compat("uninit_bg")):
+                continue
+            first = group * self.superblock.inodes_per_group
+            for index in range(self.superblock.inodes_per_group):
+                if bits[index // 8] >> index % 8 & 1:
+                    inodes.spend()
+                    yield self._inode_structure(first + index + 1)
 
     def structure(self, name: str) -> Structure | None:
         """Return the structure called `name`, such as `inode[12]`, which `structures` may leave out."""
