@@ -126,7 +126,7 @@ def _show(options: argparse.Namespace, shown: Iterable[Field]) -> int:
     def watched() -> Iterator[Field]:
         nonlocal unreadable
         for field in shown:
-            unreadable = unreadable or _unreadable(field)
+            unreadable = unreadable or (_unreadable(field) and not _is_blank(field))
             yield field
 
     if options.jsonl:
@@ -145,3 +145,8 @@ def _show(options: argparse.Namespace, shown: Iterable[Field]) -> int:
 
 def _unreadable(field: Field) -> bool:
     return field.error is not None or any(_unreadable(child) for child in field.children)
+
+
+def _is_blank(field: Field) -> bool:
+    """Whether nothing was ever written there, as in the places that a ring of uberblocks has left."""
+    return all(not any(leaf.raw) and (leaf.size or not leaf.error) for _, leaf in field.leaves())
