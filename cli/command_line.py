@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import getopt
-from dataclasses import dataclass
 
 from pybootcfg.errors import UsageError
 from pybootcfg.results import FORMATS
@@ -37,7 +36,6 @@ _LONG = [
 ]
 
 
-@dataclass
 class Command:
     """The command line, as a value.
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from pybootcfg import limits
 from pybootcfg.errors import BootcfgError, printable
@@ -22,77 +21,66 @@ class Nonsense(BootcfgError):
     """The reader of the disk answered something that it never says."""
 
 
-@dataclass(frozen=True)
-class Ready:
+class Ready(NamedTuple):
     """The reader has locked itself in, but for the layers that are `missing`, each with its reason."""
 
-    kind: ClassVar[str] = "ready"
     missing: list[str]
 
 
-@dataclass(frozen=True)
-class Copied:
+class Copied(NamedTuple):
     """Kernel and ramdisk lie in their files: their sizes in bytes (None: no ramdisk), and the arguments."""
 
-    kind: ClassVar[str] = "copied"
     kernel: int
     ramdisk: int | None
     args: str | None
     remarks: list[str]
 
 
-@dataclass(frozen=True)
-class Named:
+class Named(NamedTuple):
     """What would boot: paths in the guest, and the arguments."""
 
-    kind: ClassVar[str] = "named"
     kernel: str
     ramdisk: str | None
     args: str | None
     remarks: list[str]
 
 
-@dataclass(frozen=True)
-class Listed:
+class Listed(NamedTuple):
     """Text for people, line by line."""
 
-    kind: ClassVar[str] = "listed"
     lines: list[str]
     remarks: list[str]
 
 
-@dataclass(frozen=True)
-class Document:
+class Document(NamedTuple):
     """A document for programs, as `pybootcfg entries --json` prints it."""
 
-    kind: ClassVar[str] = "document"
     value: dict[str, Any]
     remarks: list[str]
 
 
-@dataclass(frozen=True)
-class Failed:
+class Failed(NamedTuple):
     """Nothing boots: why, in one line, and what else there is to say."""
 
-    kind: ClassVar[str] = "failed"
     why: str
     remarks: list[str]
 
 
+_Check = Callable[[object], bool]
 Record = Ready | Copied | Named | Listed | Document | Failed
 _KINDS: dict[str, type[Record]] = {
-    record.kind: record for record in (Ready, Copied, Named, Listed, Document, Failed)
+    record.__name__.lower(): record for record in (Ready, Copied, Named, Listed, Document, Failed)
 }
 
 
 def pack(record: Record, limit: limits.Limit = limits.ANSWER_SIZE) -> bytes:
     """Return a record as it goes through the pipe; raise LimitExceeded when it is over the limit."""
-    fields = asdict(record)
+    fields = record._asdict()
     if "remarks" in fields:
         fields["remarks"] = [_line(remark) for remark in fields["remarks"][: limits.REMARKS.value]]
     if "why" in fields:
         fields["why"] = _line(fields["why"])
-    body = json.dumps({"kind": record.kind, **fields}, ensure_ascii=True).encode("ascii")
+    body = json.dumps({"kind": type(record).__name__.lower(), **fields}, ensure_ascii=True).encode("ascii")
     return b"%*d\n" % (PREFIX - 1, limit.check(len(body))) + body
 
 
@@ -120,10 +108,10 @@ def unpack(body: bytes) -> Record:
         _refuse("no object")
     kind = fields.pop("kind", None)
     record = _KINDS.get(kind) if isinstance(kind, str) else None
-    if record is None or fields.keys() != record.__annotations__.keys() - {"kind"}:
+    if record is None or fields.keys() != set(record._fields):
         _refuse("other fields than there are")
     for name, value in fields.items():
-        if not _CHECKS[record.__annotations__[name]](value):
+        if not _CHECKS[record][name](value):
             _refuse(f"a wrong {name}")
     if len(fields.get("args") or "") > limits.ARGS_LENGTH.value:
         _refuse("too many args")
@@ -155,12 +143,30 @@ def _are_texts(value: object) -> bool:
     return isinstance(value, list) and all(map(_is_text, value))
 
 
-#: by the annotation of the field
-_CHECKS: dict[str, Callable[[Any], bool]] = {
-    "int": _is_size,
-    "int | None": lambda value: value is None or _is_size(value),
-    "str": _is_text,
-    "str | None": lambda value: value is None or _is_text(value),
-    "list[str]": _are_texts,
-    "dict[str, Any]": lambda value: isinstance(value, dict) and value.get("schema") == 1,
+def _is_document(value: object) -> bool:
+    return isinstance(value, dict) and value.get("schema") == 1
+
+
+def _or_none(check: _Check) -> _Check:
+    return lambda value: value is None or check(value)
+
+
+#: what each field of a record must be
+_CHECKS: dict[type[Record], dict[str, _Check]] = {
+    Ready: {"missing": _are_texts},
+    Copied: {
+        "kernel": _is_size,
+        "ramdisk": _or_none(_is_size),
+        "args": _or_none(_is_text),
+        "remarks": _are_texts,
+    },
+    Named: {
+        "kernel": _is_text,
+        "ramdisk": _or_none(_is_text),
+        "args": _or_none(_is_text),
+        "remarks": _are_texts,
+    },
+    Listed: {"lines": _are_texts, "remarks": _are_texts},
+    Document: {"value": _is_document, "remarks": _are_texts},
+    Failed: {"why": _is_text, "remarks": _are_texts},
 }

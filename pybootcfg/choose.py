@@ -8,7 +8,6 @@ found is entry 0.  The other dialects give their wishes in the same words.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pybootcfg import numerals
 from pybootcfg.errors import BootcfgError, UsageError, printable
@@ -23,13 +22,13 @@ class NothingBootable(BootcfgError):
     """The menu has no entry that could be booted."""
 
 
-@dataclass(frozen=True)
 class Choice:
     """The entry that boots, its index in `Menu.flat()`, and the reasons, step by step."""
 
-    entry: Entry
-    index: int
-    reasons: tuple[str, ...]
+    def __init__(self, entry: Entry, index: int, reasons: tuple[str, ...]) -> None:
+        self.entry = entry
+        self.index = index
+        self.reasons = reasons
 
 
 def choose(menu: Menu, wanted: str | None = None) -> Choice:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 
 class EntryKind(enum.StrEnum):
@@ -20,8 +20,7 @@ class EntryKind(enum.StrEnum):
     OTHER = "other"
 
 
-@dataclass(frozen=True)
-class FileRef:
+class FileRef(NamedTuple):
     """A file of the guest: an absolute path on a volume; no volume for a loose configuration."""
 
     path: str
@@ -31,24 +30,21 @@ class FileRef:
         return f"{self.volume}:{self.path}" if self.volume else self.path
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(NamedTuple):
     """Where something stands in a configuration; `line` counts from 1."""
 
     file: FileRef
     line: int
 
 
-@dataclass(frozen=True)
-class Module:
+class Module(NamedTuple):
     """A multiboot module: a file and its arguments."""
 
     file: FileRef
     args: str = ""
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """One thing that the menu offers to boot.
 
     `args` is the command line exactly as the kernel would get it, without the kernel's own name.
@@ -72,8 +68,7 @@ class Entry:
     profile: int = 0
 
 
-@dataclass(frozen=True)
-class Submenu:
+class Submenu(NamedTuple):
     """A menu below an entry of the menu; `default` and `fallbacks` are its own, as in `Menu`."""
 
     title: str
@@ -97,17 +92,18 @@ class Scheme(enum.StrEnum):
     PBKDF2 = "pbkdf2"  #: GRUB 2: `grub.pbkdf2.sha512.ITERATIONS.SALT.HASH`
 
 
-@dataclass(frozen=True)
-class Password:
+class Password(NamedTuple):
     """What a user must type; `user` is empty in the dialects that know no users."""
 
     user: str
     scheme: Scheme
-    secret: str = field(repr=False)
+    secret: str
+
+    def __repr__(self) -> str:
+        return f"Password(user={self.user!r}, scheme={self.scheme!r})"
 
 
-@dataclass(frozen=True)
-class Menu:
+class Menu(NamedTuple):
     """The boot menu as the boot loader would show it.
 
     `defaults` are the wishes of the configuration in the order in which they count (default, then

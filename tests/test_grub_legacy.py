@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import re
@@ -49,8 +48,7 @@ class Disk(MemoryMachine):
         self._files = {}
         for number, (files, name) in enumerate(zip(partitions, names.split(), strict=False), 1):
             facts = self._facts[number - 1]
-            self._facts[number - 1] = dataclasses.replace(
-                facts,
+            self._facts[number - 1] = facts._replace(
                 name=f"p{number}",
                 grub=f"hd0,{name}",
                 uuid=str(files.get("uuid", "")),

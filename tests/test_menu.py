@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -653,4 +652,4 @@ def test_entries_restricted_by_a_dialect_that_gives_no_password(tmp_path: Path) 
     screen = Screen(grub(tmp_path, "menuentry A { linux /boot/k; }\n"))
     access = screen.session.access
     entry = screen.session.menu.items[0]
-    assert access.may_open(dataclasses.replace(entry, restricted=True))
+    assert access.may_open(entry._replace(restricted=True))

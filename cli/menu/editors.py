@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -85,7 +84,7 @@ class ArgumentsView:
         if typed is Key.ESCAPE:
             self._session.close()
         elif typed in (Key.ENTER, Key.BOOT):
-            self._session.boot = dataclasses.replace(self._boot, args=self._text.text)
+            self._session.boot = self._boot._replace(args=self._text.text)
         else:
             self._text.press(typed)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 
 from pybootcfg import choose
@@ -45,7 +44,7 @@ def default_entry(menu: Menu) -> Entry | None:
 
 def below(menu: Menu, submenu: Submenu) -> Level:
     """Return the level of a submenu, what leads to its own default selected."""
-    inner = dataclasses.replace(menu, items=submenu.items, defaults=submenu.defaults)
+    inner = menu._replace(items=submenu.items, defaults=submenu.defaults)
     return way_to(inner, default_entry(inner), submenu.title)[0]
 
 

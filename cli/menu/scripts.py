@@ -14,7 +14,6 @@ A file with blanks in its name goes into double quotes.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -76,7 +75,7 @@ class PlainCommands:
         self._guest = guest
         self._legacy = menu.dialect == "grub_legacy"
         self.root = entry.kernel.volume if entry.kernel else menu.config.volume
-        self.entry = dataclasses.replace(entry, kernel=None, initrds=(), args="", modules=(), warnings=())
+        self.entry = entry._replace(kernel=None, initrds=(), args="", modules=(), warnings=())
 
     def run(self, line: str) -> None:
         """Run one command; raises UsageError for what is none."""
@@ -97,22 +96,22 @@ class PlainCommands:
         kind = (
             self.entry.kind if self.entry.kind in (EntryKind.LINUX, EntryKind.MULTIBOOT) else EntryKind.LINUX
         )
-        self.entry = dataclasses.replace(self.entry, kind=kind, kernel=self.file(name), args=args)
+        self.entry = self.entry._replace(kind=kind, kernel=self.file(name), args=args)
 
     def _args(self, rest: str) -> None:
-        self.entry = dataclasses.replace(self.entry, args=rest)
+        self.entry = self.entry._replace(args=rest)
 
     def _initrd(self, rest: str) -> None:
         files = []
         while rest:
             name, rest = _word(rest)
             files.append(self.file(name))
-        self.entry = dataclasses.replace(self.entry, initrds=tuple(files))
+        self.entry = self.entry._replace(initrds=tuple(files))
 
     def _module(self, rest: str) -> None:
         name, args = _word(rest)
         modules = (*self.entry.modules, Module(self.file(name), args))
-        self.entry = dataclasses.replace(self.entry, kind=EntryKind.MULTIBOOT, modules=modules)
+        self.entry = self.entry._replace(kind=EntryKind.MULTIBOOT, modules=modules)
 
     def file(self, name: str) -> FileRef:
         """Return the file that a name means."""

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 NOBODY = 65534
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """The caps (memory and file size in bytes, processor time in seconds), the user, the terminal.
 
     `runas` is the user that the caller asked for; without it root becomes `nobody`.  `files` is the

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from types import MappingProxyType
+from typing import NamedTuple, Protocol
 
 from pybootcfg import limits
 from pybootcfg.kind import Kind
@@ -24,8 +24,7 @@ class SearchKey(enum.StrEnum):
     UUID = "fs-uuid"
 
 
-@dataclass(frozen=True)
-class VolumeFacts:
+class VolumeFacts(NamedTuple):
     """What a boot loader can learn about one volume.
 
     `grub` is GRUB's name of it (`hd0,msdos1`, `hd0`), `filesystem` GRUB's name of its file system
@@ -71,11 +70,10 @@ class Machine(Protocol):
         """Return a file's contents, up to the limit; raises BootcfgError."""
 
 
-@dataclass(frozen=True)
-class Settings:
+class Settings(NamedTuple):
     """What the caller presets: `variables` are GRUB's (`grub_platform`, `root`, ...)."""
 
-    variables: Mapping[str, str] = field(default_factory=dict)
+    variables: Mapping[str, str] = MappingProxyType({})
 
 
 class Interpret(Protocol):

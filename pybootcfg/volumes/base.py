@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pybootcfg.filesystems.base import Structure
@@ -27,8 +26,7 @@ class Partition(NamedTuple):
         return self.start + self.size
 
 
-@dataclass(frozen=True)
-class Volume:
+class Volume(NamedTuple):
     """One partition (or the whole disk) as a source of its own.
 
     `name` is `p1` for the first one listed, `p0` for a whole-disk file system.  `start` and `size`
@@ -50,7 +48,6 @@ class Volume:
     warnings: tuple[str, ...] = ()
 
 
-@dataclass
 class Table:
     """The partition table of one disk.
 
@@ -58,8 +55,9 @@ class Table:
     disk), or `none` for a disk without one, whose only volume is `p0`.
     """
 
-    kind: str
-    sector_size: int
-    volumes: list[Volume] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    structures: list[Structure] = field(default_factory=list)
+    def __init__(self, kind: str, sector_size: int, volumes: list[Volume] | None = None) -> None:
+        self.kind = kind
+        self.sector_size = sector_size
+        self.volumes = volumes or []
+        self.warnings: list[str] = []
+        self.structures: list[Structure] = []

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pybootcfg.menu import Entry
 
 _COUNTER = re.compile(r"(?P<name>.*)\+(?P<left>[0-9]{1,10})(?:-(?P<done>[0-9]{1,10}))?(?P<ending>\.[^.+]*)")
 
 
-@dataclass(frozen=True)
-class Counter:
+class Counter(NamedTuple):
     """How often an entry may still be tried, and was tried; from its file name (`+LEFT-DONE`)."""
 
     left: int
@@ -32,8 +31,7 @@ def uncounted(name: str) -> tuple[str, Counter | None]:
     return match["name"] + match["ending"], counter
 
 
-@dataclass(frozen=True)
-class Candidate:
+class Candidate(NamedTuple):
     """An entry and what its place in the menu depends on.
 
     `name` is the file's name, `entry.id` the same without the counter.  `passed_over` says why

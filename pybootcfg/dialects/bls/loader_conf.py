@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from pybootcfg import grammar, limits
 from pybootcfg.dialects.base import Machine
@@ -19,15 +18,15 @@ _BOOLEANS = {
 }
 
 
-@dataclass
 class LoaderConf:
     """What loader.conf says.  Without `timeout` the menu is `hidden`, or waits for ever."""
 
-    default: str = ""  #: a pattern for ids
-    saved: bool = False
-    timeout: float | None = None
-    hidden: bool = True
-    editor: bool = True  #: whether anybody may edit entries
+    def __init__(self) -> None:
+        self.default = ""  #: a pattern for ids
+        self.saved = False
+        self.timeout: float | None = None
+        self.hidden = True
+        self.editor = True  #: whether anybody may edit entries
 
 
 def fields(text: Text) -> list[tuple[Token, str]]:

@@ -5,7 +5,6 @@ UAPI Group, "The Boot Loader Specification", section "Sorting".
 
 from __future__ import annotations
 
-import dataclasses
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -55,6 +54,6 @@ def titled(candidates: Sequence[Candidate]) -> list[Candidate]:
             for title, candidate in zip(titles, candidates, strict=True)
         ]
     return [
-        dataclasses.replace(candidate, entry=dataclasses.replace(candidate.entry, title=title))
+        candidate._replace(entry=candidate.entry._replace(title=title))
         for title, candidate in zip(titles, candidates, strict=True)
     ]

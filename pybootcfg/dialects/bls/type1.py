@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from pybootcfg import limits
 from pybootcfg.dialects.base import Machine
@@ -25,15 +24,15 @@ _VALID_ID = re.compile(r"[A-Za-z0-9+_.-]+")
 _PROGRAMS = ("linux", "efi", "uki")
 
 
-@dataclass
 class _Fields:
     """The fields of one file; of those that may stand once, the last counts."""
 
-    once: dict[str, str] = field(default_factory=dict)
-    lines: dict[str, int] = field(default_factory=dict)
-    initrds: list[str] = field(default_factory=list)
-    options: list[str] = field(default_factory=list)
-    overlays: bool = False
+    def __init__(self) -> None:
+        self.once: dict[str, str] = {}
+        self.lines: dict[str, int] = {}
+        self.initrds: list[str] = []
+        self.options: list[str] = []
+        self.overlays = False
 
 
 def read(machine: Machine, root: Root, architecture: str, warnings: list[str]) -> Iterator[Candidate]:

@@ -8,9 +8,8 @@ own `blscfg` are taken as well.  docs/dialects/bls.md tells the differences.
 from __future__ import annotations
 
 import bisect
-import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pybootcfg import grammar, limits, numerals, versions
 from pybootcfg.dialects.grub2.environment import Environment
@@ -28,8 +27,7 @@ _FALLBACK = "/boot/loader/entries/"
 _ENDING = ".conf"
 
 
-@dataclass(frozen=True)
-class _Wish:
+class _Wish(NamedTuple):
     """What a call asks for: where to read, and which entries to show."""
 
     path: str = ""
@@ -49,7 +47,7 @@ def _blscfg(interpreter: Interpreter, call: Call) -> None:
         wanted = wish.default if is_default else wish.others
         if not snippet.shown and (wanted or snippet.id == wish.id):
             _show(interpreter, snippet)
-            snippet = dataclasses.replace(snippet, shown=True)
+            snippet = snippet._replace(shown=True)
         shown.append(snippet)
     snippets.entries = tuple(reversed(shown))
 

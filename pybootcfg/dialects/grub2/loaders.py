@@ -7,7 +7,6 @@ earlier one, and of what was loaded beside it.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 
 from pybootcfg import limits
 from pybootcfg.dialects.grub2.failure import Failure, Status
@@ -19,20 +18,20 @@ _HEX = frozenset("0123456789abcdefABCDEF")
 _MODULE_OPTIONS = ("--nounzip", "--quirk-bad-kludge", "--quirk-modules-after-kernel")
 
 
-@dataclass
 class Boot:
     """What the commands of one entry have loaded so far."""
 
-    kind: EntryKind = EntryKind.OTHER
-    kernel: FileRef | None = None
-    args: str = ""
-    initrds: tuple[FileRef, ...] = ()
-    modules: list[Module] = field(default_factory=list)
-    devicetree: FileRef | None = None
+    def __init__(self) -> None:
+        self.devicetree: FileRef | None = None
+        self.start(EntryKind.OTHER)
 
     def start(self, kind: EntryKind, kernel: FileRef | None = None, args: str = "") -> None:
         """Load a kernel, and unload what was there before."""
-        self.__init__(kind, kernel, args, devicetree=self.devicetree)  # type: ignore[misc]
+        self.kind = kind
+        self.kernel = kernel
+        self.args = args
+        self.initrds: tuple[FileRef, ...] = ()
+        self.modules: list[Module] = []
 
 
 def command_line(words: Sequence[str], *, keeps_hexadecimal: bool = False) -> str:

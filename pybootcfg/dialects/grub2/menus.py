@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from pybootcfg import limits
@@ -39,8 +38,7 @@ _WHOLE_RUN = frozenset(
 _BETWEEN_USERS = str.maketrans(",;|&", "    ")
 
 
-@dataclass
-class Definition:
+class Definition(NamedTuple):
     """An entry as it was defined."""
 
     title: str
@@ -59,14 +57,14 @@ class Definition:
         return self.body.source if isinstance(self.body, Block) else self.body
 
 
-@dataclass
 class Edit:
     """An entry that is looked at by itself: what it runs, instead of that, and what comes of it."""
 
-    entry: Entry
-    text: str | None = None  #: to be run instead of the entry's own commands
-    own_text: str | None = None
-    item: Item | None = None
+    def __init__(self, entry: Entry, text: str | None = None) -> None:
+        self.entry = entry
+        self.text = text  #: to be run instead of the entry's own commands
+        self.own_text: str | None = None
+        self.item: Item | None = None
 
     def takes(self, definition: Definition) -> bool:
         """Tell whether the entry was made of this definition, which is then noted."""
@@ -96,17 +94,17 @@ class MenuShown(Exception):
         self.shown = shown
 
 
-@dataclass
 class Menus:
     """The menus that are being defined, innermost last."""
 
-    definitions: list[list[Definition]] = field(default_factory=lambda: [[]])
-    shows: bool = True  #: whether a further configuration's menu is shown, rather than passed over
-    _entries: limits.Budget = field(default_factory=limits.GRUB_ENTRIES.budget)
-    _chosen: Shown | None = None  #: the menu that the entry being run has shown
-    _inside: int = 0  #: how many entries are being run, one inside the other
-    passwords: dict[str, Password] = field(default_factory=dict)
-    edit: Edit | None = None
+    def __init__(self) -> None:
+        self.definitions: list[list[Definition]] = [[]]
+        self.shows = True  #: whether a further configuration's menu is shown, rather than passed over
+        self._entries = limits.GRUB_ENTRIES.budget()
+        self._chosen: Shown | None = None  #: the menu that the entry being run has shown
+        self._inside = 0  #: how many entries are being run, one inside the other
+        self.passwords: dict[str, Password] = {}
+        self.edit: Edit | None = None
 
     def add(self, definition: Definition) -> None:
         """Add an entry to the innermost menu."""
@@ -148,7 +146,7 @@ class Menus:
         if edit is None or not edit.takes(definition):
             return self._evaluated(interpreter, definition)
         if edit.text is not None:
-            definition = replace(definition, body=edit.text)
+            definition = definition._replace(body=edit.text)
         edit.item = self._evaluated(interpreter, definition)
         return edit.item
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from pybootcfg.dialects.grub2.failure import Failure, Status
@@ -30,8 +29,7 @@ class Help(Exception):
 _HELP = Option("help")
 
 
-@dataclass(frozen=True)
-class Options:
+class Options(NamedTuple):
     """The options of one command."""
 
     known: Sequence[Option] = ()
@@ -49,12 +47,12 @@ class Options:
         return found or (_HELP if letter in ("h", "u") else None)
 
 
-@dataclass
 class Parsed:
     """What the words of a command come to: values by an option's long name (or letter), and the rest."""
 
-    words: list[str] = field(default_factory=list)
-    values: dict[str, list[str | None]] = field(default_factory=dict)
+    def __init__(self, words: list[str] | None = None) -> None:
+        self.words = words or []
+        self.values: dict[str, list[str | None]] = {}
 
     def __contains__(self, name: str) -> bool:
         return name in self.values

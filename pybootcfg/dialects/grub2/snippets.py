@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pybootcfg import limits, versions
 from pybootcfg.menu import Place
 
 
-@dataclass(frozen=True)
-class Snippet:
+class Snippet(NamedTuple):
     """One entry file: its name without the ending, its fields in their order, whether it is shown yet."""
 
     key: versions.Key  #: by which entries are sorted
@@ -27,9 +26,9 @@ class Snippet:
         return next(iter(self.all(key)), None)
 
 
-@dataclass
 class Snippets:
     """The entry files read so far, the newest last."""
 
-    entries: tuple[Snippet, ...] = ()
-    text: limits.Budget = field(default_factory=limits.BLS_TEXT.budget)
+    def __init__(self) -> None:
+        self.entries: tuple[Snippet, ...] = ()
+        self.text = limits.BLS_TEXT.budget()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pybootcfg import schema
 from pybootcfg.errors import ImageError
@@ -14,8 +13,7 @@ _fat = schema.load("fat")
 _TYPES = (b"FAT12   ", b"FAT16   ", b"FAT32   ", b"FAT     ")
 
 
-@dataclass(frozen=True)
-class Geometry:
+class Geometry(NamedTuple):
     """Where things are; offsets and sizes in bytes, `clusters` the number of them."""
 
     boot: Any  #: the boot sector

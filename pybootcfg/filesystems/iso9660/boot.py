@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, LimitExceeded
@@ -15,8 +14,7 @@ iso = schema.load("iso9660")
 eltorito = schema.load("eltorito")
 
 
-@dataclass(frozen=True)
-class BootImage:
+class BootImage(NamedTuple):
     """One image that the catalogue offers.
 
     `platform` is `x86`, `powerpc`, `mac`, `efi` or a number in hexadecimal; `media` 0 means no

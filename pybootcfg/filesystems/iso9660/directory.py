@@ -6,7 +6,6 @@ import enum
 import functools
 import stat
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pybootcfg import limits, schema
@@ -43,7 +42,6 @@ class Record(NamedTuple):
     system_use_offset: int
 
 
-@dataclass(frozen=True)
 class Tree:
     """One directory hierarchy of a volume, and what is the same for all its records.
 
@@ -51,12 +49,21 @@ class Tree:
     bytes before the system use entries of each record.
     """
 
-    source: Source
-    block_size: int
-    naming: Naming
-    warn: Callable[[str], None]
-    volume: int | None = None
-    skip: int = 0
+    def __init__(
+        self,
+        source: Source,
+        block_size: int,
+        naming: Naming,
+        warn: Callable[[str], None],
+        volume: int | None = None,
+        skip: int = 0,
+    ) -> None:
+        self.source = source
+        self.block_size = block_size
+        self.naming = naming
+        self.warn = warn
+        self.volume = volume
+        self.skip = skip
 
     @functools.cached_property
     def system_use(self) -> SystemUse:

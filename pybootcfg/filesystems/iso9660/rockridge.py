@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import calendar
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from pybootcfg import limits, schema
@@ -24,24 +23,24 @@ class Entry(NamedTuple):
     offset: int
 
 
-@dataclass(slots=True)
 class Attributes:
     """What the entries of one record say; None or empty where there is no such entry."""
 
-    name: bytes = b""
-    mode: int | None = None  #: st_mode: type and permission bits
-    serial: int = 0
-    device: tuple[int, int] | None = None  #: major, minor
-    mtime: int | None = None
-    link: list[tuple[int, bytes]] = field(default_factory=list)  #: components: flags, content
-    child: int | None = None  #: where a directory that was moved away is, in logical blocks
-    moved: bool = False  #: this is the moved directory, which is shown where it was
-    compression: Compression | None = None
-    refusal: UnsupportedFeature | None = None  #: why the contents cannot be read
-    skip: int | None = None  #: bytes to skip in other records; only in the root's own record
-    extensions: list[bytes] = field(default_factory=list)  #: identifiers of ER entries
-    disagreement: bytes = b""  #: signature of an entry whose byte orders say different numbers
-    damage: BootcfgError | None = None  #: why the entries behind it were not read
+    def __init__(self) -> None:
+        self.name = b""
+        self.mode: int | None = None  #: st_mode: type and permission bits
+        self.serial = 0
+        self.device: tuple[int, int] | None = None  #: major, minor
+        self.mtime: int | None = None
+        self.link: list[tuple[int, bytes]] = []  #: components: flags, content
+        self.child: int | None = None  #: where a directory that was moved away is, in logical blocks
+        self.moved = False  #: this is the moved directory, which is shown where it was
+        self.compression: Compression | None = None
+        self.refusal: UnsupportedFeature | None = None  #: why the contents cannot be read
+        self.skip: int | None = None  #: bytes to skip in other records; only in the root's own record
+        self.extensions: list[bytes] = []  #: identifiers of ER entries
+        self.disagreement = b""  #: signature of an entry whose byte orders say different numbers
+        self.damage: BootcfgError | None = None  #: why the entries behind it were not read
 
     def number(self, pair: Any, entry: Entry) -> int:
         """Return a number that is recorded in both byte orders: the little-endian one, as Linux does."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -32,14 +31,14 @@ class Layout(enum.Enum):
     OLD = "4.2BSD"  # and SunOS, SVR4, NeXTSTEP: neither's fields
 
 
-@dataclass(frozen=True)
 class Superblock:
     """One superblock as read at byte `offset` of `source`; `fields` are named as in <ufs/ffs/fs.h>."""
 
-    source: Source
-    offset: int
-    big: bool  #: big-endian
-    fields: Any
+    def __init__(self, source: Source, offset: int, big: bool, fields: Any) -> None:
+        self.source = source
+        self.offset = offset
+        self.big = big  #: big-endian
+        self.fields = fields
 
     def decoder(self, structure: Decoder) -> Decoder:
         """Return the decoder of `structure` for this file system's byte order."""
