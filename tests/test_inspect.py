@@ -20,7 +20,7 @@ import pytest
 from json_schema import check
 from syrupy.assertion import SnapshotAssertion
 
-from pybootcfg.cli import inspection
+from pybootcfg.cli import commands, inspection
 
 Run = Callable[..., "CompletedProcess[str]"]
 
@@ -60,27 +60,44 @@ def document(done: CompletedProcess[str]) -> Any:
     return json.loads(done.stdout)
 
 
+@pytest.fixture
+def inside(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Run inspect in this process, which saves its start: (exit status, stdout)."""
+
+    def run(*arguments: str) -> tuple[int, str]:
+        status = inspection.inspect(commands._parser().parse_args(["inspect", *arguments]))
+        return status, capsys.readouterr().out
+
+    return run
+
+
+Inside = Callable[..., tuple[int, str]]
+
+
 @pytest.mark.parametrize("name", IMAGES)
-def test_overview_and_superblocks(pybootcfg: Run, disk: Disk, snapshot: SnapshotAssertion, name: str) -> None:
-    image = disk(name.removesuffix(".xz"))
-    shown = pybootcfg("inspect", "disk.img", cwd=image.parent).stdout
+def test_overview_and_superblocks(
+    inside: Inside, disk: Disk, snapshot: SnapshotAssertion, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(disk(name.removesuffix(".xz")).parent)
+    monkeypatch.setenv("NO_COLOR", "1")
+    _, shown = inside("disk.img")
     assert "boots" in shown
-    shown += pybootcfg("inspect", "--structures", "disk.img", cwd=image.parent).stdout
+    shown += inside("--structures", "disk.img")[1]
     assert re.sub(r"looked for [^)]+", "looked for ...", shown) == snapshot
 
 
 @pytest.mark.parametrize("name", IMAGES)
-def test_json_fits_its_schema_and_the_disk(pybootcfg: Run, disk: Disk, name: str) -> None:
+def test_json_fits_its_schema_and_the_disk(inside: Inside, disk: Disk, name: str) -> None:
     image = disk(name.removesuffix(".xz"))
-    done = pybootcfg("inspect", "--json", image)
+    status, text = inside("--json", str(image))
     incomplete = "raidz" in name  # one of several disks cannot be read by itself
-    assert done.returncode == (4 if incomplete else 0), done.stderr
-    whole = json.loads(done.stdout)
+    assert status == (4 if incomplete else 0)
+    whole = json.loads(text)
     check(whole, SCHEMA)
-    done = pybootcfg("inspect", "--json", "--all", image)
+    status, text = inside("--json", "--all", str(image))
     unused = name.startswith("zfs/")  # the first uberblock of a ring may have a version and no magic number
-    assert done.returncode in ((0, 4) if unused else (0,)), done.stderr
-    everything = json.loads(done.stdout)
+    assert status in ((0, 4) if unused else (0,))
+    everything = json.loads(text)
     check(everything, SCHEMA)
     assert len(everything["structures"]) >= len(whole["structures"])
     data = image.read_bytes()
