@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 SOURCES = pyproject.toml setup.py $(wildcard requirements/*.txt) \
           $(shell find pybootcfg formats grammars cli -name '*.py' -o -name '*.lark')
 
-.PHONY: demo test judges bench manual snapshots lock clean
+.PHONY: demo test judges bench manual soak snapshots lock clean
 
 demo: $(VENV)/.run
 	$(BIN)/python examples/demo.py
@@ -29,6 +29,10 @@ bench: $(VENV)/.run
 # Writes the man pages and the completions of the shells anew; a test holds them current.
 manual: $(VENV)/.run
 	$(BIN)/python -m pybootcfg.cli.manual .
+
+# Ends pygrub a thousand times at random moments: no file, mount or process may stay.
+soak: $(VENV)/.dev
+	PYBOOTCFG_KILLS=1000 $(BIN)/pytest -s tests/test_libxl_kills.py -k random
 
 # Rewrites the snapshots after a wanted change; look at the difference before committing it.
 snapshots: $(VENV)/.dev
