@@ -42,6 +42,7 @@ snapshots: $(VENV)/.dev
 $(VENV)/.run: $(SOURCES)
 	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	rm -rf build  # setuptools would install modules that are no more
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --force-reinstall .
 	touch $@
 
