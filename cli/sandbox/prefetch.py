@@ -29,6 +29,7 @@ OUTSIDE = (
     "calendar",
     "compression.zstd",
     "copy",
+    "dataclasses",
     "datetime",
     "fnmatch",
     "hashlib",
