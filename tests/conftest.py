@@ -16,6 +16,9 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.amber import AmberSnapshotExtension
 
+# Every process that a test starts imports the installed package, not the folder of its name in the checkout.
+os.environ["PYTHONSAFEPATH"] = "1"
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 
