@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from pybootcfg import choose, dialects
 from pybootcfg.dialects.base import Settings
-from pybootcfg.errors import BootcfgError, GuestFileMissing, ImageError, printable
+from pybootcfg.errors import BootcfgError, GuestFileMissing, ImageError, UnsupportedFeature, printable
 from pybootcfg.filesystems import is_unified
 from pybootcfg.guest import Configuration, Guest, GuestVolume
 from pybootcfg.kind import Kind
@@ -19,6 +19,7 @@ from pybootcfg.menu import Entry, EntryKind, FileRef, Menu, Module
 SOLARIS = "/platform/i86xpv/kernel/unix"
 SOLARIS_64 = "/platform/i86xpv/kernel/amd64/unix"
 NETWARE = "/nwserver/xnloader.sys"
+FREEBSD = "/boot/kernel/kernel"
 ZFS_BOOTFS = "zfs-bootfs="
 
 
@@ -165,6 +166,13 @@ def _configurations(guest: Guest, volume: GuestVolume) -> list[Configuration]:
     for _ in volume.root.entries():  # raises why it cannot be read
         break
     found = list(guest.configurations(volume))
+    if not found and guest.kind(FileRef(FREEBSD, volume.name)) is Kind.FILE:
+        # loader.conf is no menu, and what a FreeBSD kernel needs of it is passed in a way that Xen has not.
+        raise UnsupportedFeature(
+            "FreeBSD loader",
+            f"{FREEBSD} is there, but FreeBSD's loader is not acted out",
+            hint=f"--kernel={FREEBSD} names the kernel, --args=vfs.root.mountfrom=... its root",
+        )
     if not found:
         paths = (path for dialect in dialects.DIALECTS for path in dialect.paths)
         looked_for = ", ".join(dict.fromkeys(path.rstrip("/").rpartition("/")[2] for path in paths))

@@ -298,6 +298,13 @@ class Guest:
             return len(self.loose[file])
         return self.node(file).size
 
+    def mtime(self, file: FileRef) -> int | None:
+        """Return when a file was last changed; None when that is not known."""
+        try:
+            return None if file in self.loose else self.node(file).mtime
+        except (BootcfgError, OSError):
+            return None
+
     def names(self, folder: FileRef) -> Sequence[str]:
         """Return the names in a directory."""
         node = self.node(folder)

@@ -58,6 +58,9 @@ class MemoryMachine:
     def size(self, file: FileRef) -> int:
         return len(self.read(file))
 
+    def mtime(self, file: FileRef) -> int | None:  # noqa: ARG002
+        return None
+
     def names(self, folder: FileRef) -> Sequence[str]:
         start = folder.path.rstrip("/") + "/"
         files = self._files.get(folder.volume, {})

@@ -384,3 +384,37 @@ def test_a_file_that_is_beside_the_configuration_instead(pygrub: Run, tmp_path: 
     done = pygrub("-n", "-q", "--output-format=simple", disk)
     assert done.stdout == "kernel /vmlinuz\nargs ro\n\n", done.stderr
     assert "p1:/vmlinuz is not there, but p2:/vmlinuz is" in done.stderr
+
+
+@needs_mke2fs
+def test_freebsd_is_told_what_to_name(pygrub: Run, pybootcfg: Run, tmp_path: Path) -> None:
+    image = make_image(
+        tmp_path, {"boot/kernel/kernel": b"FREEBSD", "boot/loader.conf": b"autoboot_delay=3\n"}
+    )
+    done = pygrub("-n", "-q", image)
+    assert done.returncode == 1
+    assert "--kernel=/boot/kernel/kernel" in done.stderr
+    assert pybootcfg("entries", image).returncode == 3
+    done = pygrub("-n", "-q", "--kernel=/boot/kernel/kernel", "--output-format=simple", image)
+    assert done.stdout == "kernel /boot/kernel/kernel\n\n"
+
+
+@needs_mke2fs
+def test_times_of_files_decide(pybootcfg: Run, tmp_path: Path) -> None:
+    """GRUB's `test` compares times with -nt and -ot, seconds added to the first behind the operator."""
+    image = make_image(tmp_path, {"old": b"1", "new": b"2"})
+    os.utime(tmp_path / "tree/old", (1_000_000_000, 1_000_000_000))
+    os.utime(tmp_path / "tree/new", (1_000_000_100, 1_000_000_100))
+    subprocess.run(["mke2fs", "-q", "-F", "-t", "ext4", "-d", tmp_path / "tree", image, "4m"], check=True)
+    script = tmp_path / "script"
+    cases = [
+        "/new -nt /old",
+        "/old -nt /new",
+        "/old -ot /new",
+        "/old -nt101 /new",
+        "/old -nt99 /new",
+        "/new -nt /no",
+    ]
+    script.write_text("".join(f"if [ {case} ]; then echo yes; else echo no; fi\n" for case in cases))
+    done = pybootcfg("script", script, image, "--set", "root=hd0")
+    assert done.stdout.split() == ["yes", "no", "yes", "yes", "no", "yes"]

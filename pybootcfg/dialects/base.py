@@ -63,6 +63,9 @@ class Machine(Protocol):
     def size(self, file: FileRef) -> int:
         """Return a file's size in bytes; raises BootcfgError."""
 
+    def mtime(self, file: FileRef) -> int | None:
+        """Return when a file was last changed, in seconds since 1970 UTC; None when that is not known."""
+
     def names(self, folder: FileRef) -> Sequence[str]:
         """Return the names in a directory, in no particular order; raises BootcfgError."""
 

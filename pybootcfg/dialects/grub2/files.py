@@ -150,12 +150,14 @@ class Files:
         except (BootcfgError, Failure):
             return False
 
-    def is_newer(self, name: str, other: str, bias: int) -> bool:  # noqa: ARG002 - times are not known
-        """Tell whether a file was changed after another; what is known is only which of them exist."""
+    def is_newer(self, name: str, other: str, bias: int) -> bool:
+        """Tell whether a file was changed after another, `bias` seconds added to its time."""
         first, second = self.exists(name), self.exists(other)
-        if first and second:
-            self._warn(f"the times of {printable(name)} and {printable(other)} are not compared")
-        return first and not second
+        if not (first and second):
+            return first and not second
+        self._questions.spend(2)
+        changed, compared = self._machine.mtime(self.place(name)), self._machine.mtime(self.place(other))
+        return changed is not None and compared is not None and changed + bias > compared
 
     def names(self, folder: str) -> list[str]:
         """Return the names in a directory, sorted; none when it cannot be read."""
