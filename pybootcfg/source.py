@@ -81,7 +81,7 @@ class FileSource(Source):
         fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             return cls(fd, os.fspath(path))
-        except BaseException:
+        except (UsageError, OSError):
             os.close(fd)
             raise
 
