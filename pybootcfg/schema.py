@@ -150,6 +150,8 @@ class _Unpacker:
     def _whole(self, build: _Build | None) -> Callable[[tuple[Any, ...]], Any]:
         if isinstance(build, _FlatRecord):
             return build.make
+        if isinstance(build, _MixedRecord):
+            return build.whole
         chosen = build or _same
         return lambda values: chosen(values, 0)
 
@@ -209,7 +211,7 @@ class _Unpacker:
 
     def _compile_record(self, plan: Plan, index: int, offset: int) -> tuple[str, int, _Build | None]:
         codes, width, names = "", 0, []
-        builders: list[tuple[int, _Build]] = []
+        fields: list[tuple[int, _Build | None]] = []  # where a field's values begin, and what builds it
         plain = True
         for part_name, part in zip(plan.names, plan.parts, strict=True):
             part_codes, part_width, build = self._compile(part, index + width, offset)
@@ -218,14 +220,14 @@ class _Unpacker:
             if part.kind != "padding" and part_name:
                 names.append(part_name)
                 plain = plain and build is None and part_width == 1
-                builders.append((width, build or _same))
+                fields.append((width, build))
             elif part_width:  # an unnamed constant, such as reserved zeros
                 plain = False
             width += part_width
         record = _record_type(plan.name, names)
         if plain:
             return codes, width, _FlatRecord(record, width)
-        return codes, width, lambda values, at: record(*[build(values, at + i) for i, build in builders])
+        return codes, width, _MixedRecord(record, width, fields)
 
 
 def _record_type(name: str, fields: list[str]) -> Any:
@@ -260,6 +262,33 @@ class _FlatRecord:
 
     def __call__(self, values: tuple[Any, ...], at: int) -> Any:
         return self.make(values[at : at + self.width])
+
+
+class _MixedRecord:
+    """Builds a record whose fields are the unpacked values, but for those made of several or of none."""
+
+    def __init__(self, record: Any, width: int, fields: list[tuple[int, _Build | None]]) -> None:
+        self.make: Callable[[list[Any]], Any] = functools.partial(tuple.__new__, record)
+        self.width = width
+        stops = [*(start for start, _ in fields[1:]), width]
+        #: what is put in the place of values, from the last to the first, so that the places stay right
+        self.replaced: list[tuple[slice, _Build | None]] = []
+        for (start, build), stop in zip(reversed(fields), reversed(stops), strict=True):
+            if build is None and stop == start + 1:
+                continue
+            self.replaced.append((slice(start, stop), build or _same))
+        if fields and fields[0][0]:  # an unnamed constant in front
+            self.replaced.append((slice(0, fields[0][0]), None))
+
+    def __call__(self, values: tuple[Any, ...], at: int) -> Any:
+        return self.whole(values[at : at + self.width])
+
+    def whole(self, values: tuple[Any, ...]) -> Any:
+        """Build from exactly the record's own values."""
+        built: list[Any] = list(values)
+        for piece, build in self.replaced:
+            built[piece] = () if build is None else (build(values, piece.start),)
+        return self.make(built)
 
 
 def _same(values: tuple[Any, ...], at: int) -> Any:
@@ -330,6 +359,8 @@ class Decoder:
             if offset < 0:  # struct would count from the end
                 raise self._truncated(len(data), offset, at)
             for index, plan, where in checks:
+                if values[index] == plan.expected:
+                    continue
                 unpacker.check(values[index], plan, at + offset + where, self.name)
             return whole(values)
 

@@ -542,3 +542,19 @@ def test_load_gives_decoders_and_constants() -> None:
         layout.no_such_thing  # noqa: B018
     with pytest.raises(ModuleNotFoundError):
         schema.load("no_such_format")
+
+
+def test_unnamed_constants_between_fields_leave_no_trace() -> None:
+    padded = c.Struct(
+        c.Const(b"\x01"),
+        "a" / c.Array(2, c.Int8ub),
+        c.Const(b"\x02"),
+        "b" / c.Int8ub,
+        c.Const(b"\x03"),
+        "c" / c.Array(2, c.Int16ul),
+    )
+    nested = c.Struct("x" / c.Int8ub, "inner" / padded, c.Const(b"\x04"), "y" / c.Int8ub)
+    data = b"\x09" + b"\x01\x0a\x0b\x02\x0c\x03\x0d\x00\x0e\x00" + b"\x04\x0f"
+    record = schema.Decoder("nested", nested).decode(data)
+    assert tuple(record) == (9, ((10, 11), 12, (13, 14)), 15)
+    assert (record.inner.b, record.inner.c, record.y) == (12, (13, 14), 15)
