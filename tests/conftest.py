@@ -19,6 +19,9 @@ from syrupy.extensions.amber import AmberSnapshotExtension
 # Every process that a test starts imports the installed package, not the folder of its name in the checkout.
 os.environ["PYTHONSAFEPATH"] = "1"
 
+#: for Python programs that look for modules beside themselves, such as the real pygrub
+PLAIN_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 

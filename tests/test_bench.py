@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from conftest import PLAIN_ENVIRONMENT
 
 ROOT = Path(__file__).parent.parent
 sys.path.append(str(ROOT))
@@ -28,8 +28,7 @@ def test_a_small_run(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "bench", "--runs", "1", "--kernel", "70001", "--ramdisk", "300007"]
     command += ["--only", "ext4 1k", "--no-scale", "--work", str(tmp_path), "--write", str(document)]
     # `bench` is run from the checkout, which is where conftest.py keeps other processes from looking
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
-    options = {"cwd": ROOT, "env": environment, "timeout": 300}
+    options = {"cwd": ROOT, "env": PLAIN_ENVIRONMENT, "timeout": 300}
     done = subprocess.run(command, capture_output=True, text=True, check=False, **options)
     assert done.returncode == 0, done.stderr
     text = document.read_text()

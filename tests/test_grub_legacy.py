@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import PLAIN_ENVIRONMENT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from memory_machine import MemoryMachine
@@ -406,7 +407,8 @@ def test_a_disk(pygrub: Run, tmp_path: Path, entry: int) -> None:
     assert Path(record["ramdisk"]).read_text() == f"initrd {entry + 1}"
     assert record["args"] == ['a  "b c"', "root=/dev/sda2"][entry]
     if entry == 0 and REAL_PYGRUB:
-        real = subprocess.run([REAL_PYGRUB, *options, image], capture_output=True, text=True, check=True)
+        command = [REAL_PYGRUB, *options, image]
+        real = subprocess.run(command, capture_output=True, text=True, check=True, env=PLAIN_ENVIRONMENT)
         theirs = dict(line.split(" ", 1) for line in real.stdout.splitlines() if line)
         assert theirs["args"] == record["args"]
         assert Path(theirs["kernel"]).read_bytes() == Path(record["kernel"]).read_bytes()
