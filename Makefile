@@ -20,7 +20,7 @@ test: $(VENV)/.dev
 judges:
 	apt-get install --yes --no-install-recommends binutils dosfstools e2fsprogs exfatprogs fdisk fish gdisk \
 	  genisoimage groff grub-common grub-emu makefs mandoc mtools openssl reiserfsprogs sleuthkit tmux whois \
-	  xen-utils-4.17 xorriso zisofs-tools zsh
+	  xen-utils-4.17 xorriso zsh
 
 # Measures what is installed beside what else there is; writes the tables of docs/performance.md.
 bench: $(VENV)/.run
