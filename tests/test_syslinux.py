@@ -178,6 +178,14 @@ def test_default_that_cannot_be_booted_gives_way_to_ontimeout() -> None:
     assert choose.choose(menu).entry.id == "c"
 
 
+def test_onerror_is_the_last_resort() -> None:
+    menu = menu_of(
+        "default a\nontimeout b\nonerror c\nlabel a\n linux a\nlabel b\n linux b\nlabel c\n linux c\n"
+    )
+    assert menu.defaults == ("0", "1", "2")
+    assert menu_of("default a\nonerror menu.c32\nlabel a\n linux a\n").defaults == ("0",)
+
+
 def test_devices() -> None:
     machine = MemoryMachine({CONFIG: "label a\n linux (hd1)/k\n initrd (hd7)/i\n"}, [{}, {"files": ["/k"]}])
     ((_, entry),) = interpret(machine, FileRef(CONFIG), Settings()).flat()

@@ -1,6 +1,6 @@
 """From labels to the menu: further configurations, submenus, and what is booted by default.
 
-doc/menu.txt of SYSLINUX 6.04; syslinux.cfg(5), DEFAULT, UI, ONTIMEOUT, CONFIG, TIMEOUT.
+doc/menu.txt of SYSLINUX 6.04; syslinux.cfg(5), DEFAULT, UI, ONTIMEOUT, ONERROR, CONFIG, TIMEOUT.
 """
 
 from __future__ import annotations
@@ -153,9 +153,10 @@ class _Showing:
             mark(first)
         wishes = [] if top.default is None else [path(wanted or top.default)]
         timeout = self._wanted(reader.ontimeout.split(), options=True) if reader.ontimeout else None
-        if timeout is not None:
-            wishes.append(path(timeout))
-        for label in (wanted, timeout):
+        mishap = reader.onerror.split()
+        error = self._wanted(mishap, options=True) if mishap and not shows_menu(mishap) else None
+        wishes += [path(label) for label in (timeout, error) if label is not None]
+        for label in (wanted, timeout, error):
             if label is not None and not label.disabled:
                 self._early[id(label)] = self._item(label)
         return tuple(dict.fromkeys(wishes))

@@ -65,7 +65,7 @@ class Reader:
         self.names = names
         self.top = self.start = MenuPart(top)
         self.labels: list[Label] = []
-        self.default = self.ui = self.ontimeout = ""
+        self.default = self.ui = self.ontimeout = self.onerror = ""
         self.default_place = top
         self.timeout = self.totaltimeout = 0  #: in tenths of a second
         self.hidden = False
@@ -265,6 +265,9 @@ class Reader:
     def _set_ontimeout(self, statement: Statement) -> None:
         self.ontimeout = statement.rest
 
+    def _set_onerror(self, statement: Statement) -> None:
+        self.onerror = statement.rest
+
     def _set_timeout(self, statement: Statement) -> None:
         self.timeout = statement.number
 
@@ -327,7 +330,7 @@ _STATEMENTS: dict[str, Callable[[Reader, Statement], None]] = {
     "default": Reader._set_default,
     "ui": Reader._set_ui,
     "ontimeout": Reader._set_ontimeout,
-    "onerror": Reader._pass_over,
+    "onerror": Reader._set_onerror,
     **{type_: _command(type_) for type_ in _TYPES},
     "append": Reader._set_append,
     "initrd": Reader._set_initrd,
