@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Callable
 
 from pybootcfg import __version__
 from pybootcfg.boot import NothingBootableError
 from pybootcfg.errors import BootcfgError, ConfigError, GuestFileMissing, UsageError, printable
 from pybootcfg.filesystems.base import Options
 from pybootcfg.guest import Guest
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 EXAMPLES = """\
 examples:

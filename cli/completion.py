@@ -5,10 +5,12 @@ Places inside an image are not completed: a shell should not read an image that 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-
 from pybootcfg.cli import programs
 from pybootcfg.cli.programs import DIRECTORIES, FILES, Argument, Command, Option
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 _MADE = "# Made by cli/completion.py from cli/programs.py."
 

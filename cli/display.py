@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import io
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
 #: ANSI styles by what they mean here
 STYLES = {

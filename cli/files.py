@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
 import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
 
 from pybootcfg import extraction, limits
 from pybootcfg.cli.commands import open_guest, report
@@ -21,6 +18,12 @@ from pybootcfg.filesystems.base import Node
 from pybootcfg.guest import decode
 from pybootcfg.kind import Kind
 from pybootcfg.results import dump_json
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+    from typing import Any
 
 
 class Failures:

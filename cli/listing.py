@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from pybootcfg import choose, dialects, limits
 from pybootcfg.dialects.base import Settings
@@ -11,6 +10,10 @@ from pybootcfg.errors import UsageError, printable
 from pybootcfg.filesystems.base import Options
 from pybootcfg.guest import Configuration, Guest
 from pybootcfg.menu import Entry, FileRef, Menu, Submenu
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def config_menu(file: str, *, dialect: str = "", tree: str = "", settings: Settings | None = None) -> Menu:

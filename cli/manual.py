@@ -10,11 +10,15 @@ from __future__ import annotations
 import os
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
 
 from pybootcfg.cli import completion, programs
 from pybootcfg.cli.commands import EXAMPLES
-from pybootcfg.cli.programs import Command, Option
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from pybootcfg.cli.programs import Command, Option
 
 _DATE = "2026-11-23"
 

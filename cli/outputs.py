@@ -6,9 +6,12 @@ import contextlib
 import errno
 import os
 import signal
-from typing import Self
 
 from pybootcfg.errors import UsageError
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
 
 DEFAULT_DIRECTORY = "/var/run/xen/pygrub"
 KERNEL, RAMDISK = "boot_kernel", "boot_ramdisk"

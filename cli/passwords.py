@@ -10,11 +10,14 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import hmac
-from typing import Any, NamedTuple
 
 from pybootcfg import limits
 from pybootcfg.errors import ConfigError, UnsupportedFeature
 from pybootcfg.menu import Password, Scheme
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import Any
 
 _PBKDF2 = "grub.pbkdf2.sha512."
 _HASH_SIZE = 1024  # bytes; grub-mkpasswd-pbkdf2 makes 64 of salt and hash each unless told otherwise

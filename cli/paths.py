@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from pybootcfg.boot import find_configuration
 from pybootcfg.errors import UsageError, printable
 from pybootcfg.filesystems.base import Filesystem, Node
 from pybootcfg.guest import Guest, GuestVolume
 from pybootcfg.menu import FileRef
+from pybootcfg.values import NamedTuple
 
 
 class Located(NamedTuple):

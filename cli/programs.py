@@ -7,9 +7,12 @@ stand here; a test compares them with what `pygrub --help` lists.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 #: what a value is, by the word that stands for it; other words stand for what cannot be completed
 FILES = frozenset({"FILE", "IMAGE"})

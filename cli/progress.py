@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from typing import Any, Self
 
 from pybootcfg.filesystems.base import Extent, Run
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Iterator
+    from typing import Any, Self
 
 PIECE = 16 << 20  #: bytes after which a long extent reports in
 

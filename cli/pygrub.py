@@ -12,8 +12,6 @@ import fcntl
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from types import FrameType
 
 from pybootcfg import limits
 from pybootcfg.cli.command_line import USAGE, Command, parse
@@ -24,6 +22,11 @@ from pybootcfg.cli.supervision import Task, started
 from pybootcfg.errors import BootcfgError, UsageError, printable
 from pybootcfg.results import Answer, dump_json, format_answer
 from pybootcfg.source import FileSource
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
 
 __all__ = ["USAGE", "Command", "main", "parse"]
 

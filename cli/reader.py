@@ -17,11 +17,14 @@ from pybootcfg.cli.listing import list_entries, loose_menu, menu_json
 from pybootcfg.cli.record import Copied, Document, Listed, Named, Record
 from pybootcfg.cli.sandbox import layers, process
 from pybootcfg.cli.sandbox.prefetch import prefetch
-from pybootcfg.cli.supervision import Task
 from pybootcfg.errors import BootcfgError, printable
 from pybootcfg.filesystems.base import Options
 from pybootcfg.guest import Guest
 from pybootcfg.menu import FileRef, Menu
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pybootcfg.cli.supervision import Task
 
 
 class SandboxIncomplete(BootcfgError):

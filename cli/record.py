@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any, NamedTuple, NoReturn
 
 from pybootcfg import limits
 from pybootcfg.errors import BootcfgError, printable
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
 
 #: characters of the line in front of a record: a decimal number and a newline
 PREFIX = 12

@@ -6,7 +6,6 @@ so that an image can spoil no line but its own.  The processors are kept busy wi
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib
 import json
@@ -16,8 +15,6 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Generator, Iterator, Sequence
-from typing import Any, NoReturn, Self
 
 from pybootcfg import dialects, filesystems, limits, schema, volumes
 from pybootcfg.boot import find_menu
@@ -37,6 +34,12 @@ from pybootcfg.kind import Kind
 from pybootcfg.loopback import NodeSource
 from pybootcfg.menu import FileRef, Menu
 from pybootcfg.source import FileSource, Source
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Generator, Iterator, Sequence
+    from typing import Any, NoReturn, Self
 
 #: exit statuses of `pybootcfg` for an image whose reader broke down, or took too long
 BROKEN, TOO_MUCH = ImageError.exit_status, LimitExceeded.exit_status

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from pybootcfg import limits
@@ -13,6 +12,10 @@ from pybootcfg.errors import ConfigError, UsageError
 from pybootcfg.filesystems.base import Options
 from pybootcfg.guest import Guest
 from pybootcfg.results import dump_json
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def script(options: argparse.Namespace) -> int:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from typing import Any
 
 from pybootcfg import choose
 from pybootcfg.boot import find_menu
@@ -16,6 +14,11 @@ from pybootcfg.errors import UsageError, printable
 from pybootcfg.guest import Guest, GuestVolume
 from pybootcfg.menu import Entry, Menu, Submenu
 from pybootcfg.results import dump_json
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from typing import Any
 
 
 def entries(options: argparse.Namespace) -> int:

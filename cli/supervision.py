@@ -8,20 +8,22 @@ import select
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, NoReturn
 
 from pybootcfg import limits
 from pybootcfg.cli import record
-from pybootcfg.cli.command_line import Command
 from pybootcfg.cli.outputs import close_all_but
 from pybootcfg.cli.record import Failed, Nonsense, Ready, Record
-from pybootcfg.cli.sandbox.settings import Settings
 from pybootcfg.errors import BootcfgError
 from pybootcfg.source import FileSource
+from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import NoReturn
+
+    from pybootcfg.cli.command_line import Command
     from pybootcfg.cli.menu import Terminal
+    from pybootcfg.cli.sandbox.settings import Settings
 
 #: seconds that the reader has to end after its answer, or to put a terminal in order when told to stop
 FAREWELL = 2.0

@@ -6,8 +6,6 @@ itself and a success can be explained.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
-
 from pybootcfg import choose, dialects
 from pybootcfg.dialects.base import Settings
 from pybootcfg.errors import BootcfgError, GuestFileMissing, ImageError, UnsupportedFeature, printable
@@ -15,6 +13,7 @@ from pybootcfg.filesystems import is_unified
 from pybootcfg.guest import Configuration, Guest, GuestVolume
 from pybootcfg.kind import Kind
 from pybootcfg.menu import Entry, EntryKind, FileRef, Menu, Module
+from pybootcfg.values import NamedTuple, Protocol
 
 SOLARIS = "/platform/i86xpv/kernel/unix"
 SOLARIS_64 = "/platform/i86xpv/kernel/amd64/unix"

@@ -7,11 +7,13 @@ found is entry 0.  The other dialects give their wishes in the same words.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pybootcfg import numerals
 from pybootcfg.errors import BootcfgError, UsageError, printable
 from pybootcfg.menu import Entry, EntryKind, Item, Menu, Submenu
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _DIGITS = 10  #: of the number of an entry
 _NAMES_SHOWN = 20

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator
-from typing import Protocol
 
 from pybootcfg import limits
 from pybootcfg.errors import ImageError
 from pybootcfg.filesystems.base import Extent, Hole, Inline, Node, Run
 from pybootcfg.source import FilePiece
+from pybootcfg.values import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 CHUNK = 1 << 20  #: bytes per read where the kernel cannot copy
 _ZEROS = bytes(1 << 16)

@@ -22,11 +22,23 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple, TypedDict
 
 from pybootcfg import grammars, limits
 from pybootcfg.errors import ConfigError
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any, TypedDict
+
+    class Place(TypedDict):
+        """Where a ConfigError is, by the names of its arguments."""
+
+        file: str
+        line: int
+        column: int
+        excerpt: str
+
 
 _FOLDER = os.path.dirname(os.path.abspath(grammars.__file__))
 _END = "$END"
@@ -110,18 +122,12 @@ class Text:
 
     def place(self, offset: int) -> Place:
         """Return what a ConfigError says of a place."""
-        return Place(
-            file=self.file, line=self.line(offset), column=self.column(offset), excerpt=self.excerpt(offset)
-        )
-
-
-class Place(TypedDict):
-    """Where a ConfigError is, by the names of its arguments."""
-
-    file: str
-    line: int
-    column: int
-    excerpt: str
+        return {
+            "file": self.file,
+            "line": self.line(offset),
+            "column": self.column(offset),
+            "excerpt": self.excerpt(offset),
+        }
 
 
 class SyntaxMismatch(ConfigError):

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from pybootcfg import dialects, limits
 from pybootcfg.dialects.base import SearchKey, Settings, VolumeFacts
@@ -26,8 +24,12 @@ from pybootcfg.kind import Kind
 from pybootcfg.loopback import NodeSource
 from pybootcfg.menu import FileRef, Menu
 from pybootcfg.source import FileSource, Source
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
 from pybootcfg.volumes import boot_order, read_table
 from pybootcfg.volumes.base import Table, Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 
 def encode(text: str) -> bytes:

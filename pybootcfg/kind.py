@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import enum
 import stat
 
+from pybootcfg.values import StrEnum
 
-class Kind(enum.StrEnum):
+
+class Kind(StrEnum):
     """The type of a file, named as `pybootcfg ls --json` names it."""
 
     FILE = "file"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator
 
 from pybootcfg import limits
 from pybootcfg.errors import GuestFileMissing, ImageError
 from pybootcfg.filesystems.base import Extent, Hole, Inline, Node, Run
 from pybootcfg.kind import Kind
 from pybootcfg.source import FilePiece, Source
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class NodeSource(Source):

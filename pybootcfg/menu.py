@@ -6,12 +6,13 @@ back into the guest's own bytes; a volume is named as `pybootcfg volumes` names 
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Iterator
-from typing import NamedTuple
+from pybootcfg.values import TYPE_CHECKING, NamedTuple, StrEnum
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
-class EntryKind(enum.StrEnum):
+class EntryKind(StrEnum):
     """What an entry boots."""
 
     LINUX = "linux"
@@ -84,7 +85,7 @@ class Submenu(NamedTuple):
 Item = Entry | Submenu
 
 
-class Scheme(enum.StrEnum):
+class Scheme(StrEnum):
     """How the secret of a password is written."""
 
     PLAIN = "plain"

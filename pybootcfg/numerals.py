@@ -5,7 +5,7 @@ choose.py needs them for every dialect, since all defaults come in GRUB's words.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from pybootcfg.values import NamedTuple
 
 BLANKS = " \t\n\v\f\r"
 _LARGEST = 2**64 - 1

@@ -7,9 +7,12 @@ form cannot hold is refused, never bent into something else.
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
 
 from pybootcfg.errors import BootcfgError
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import Any
 
 #: libxl skips, without an error, records of 2 * PATH_MAX bytes and more (libxl_bootloader.c)
 LIBXL_RECORD = 2 * 4096 - 1

@@ -20,20 +20,23 @@ from __future__ import annotations
 
 import functools
 import importlib
-import keyword
 import struct
 import sys
-from collections import namedtuple
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from pybootcfg.errors import ImageError
+from pybootcfg.values import TYPE_CHECKING, NamedTuple, Protocol, named_tuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any, Literal
+
     from construct import Construct
 
     from pybootcfg.source import Source
     from pybootcfg.tracing import Field
+
+    #: turns the unpacked values from a start on into one value
+    _Build = Callable[[tuple[Any, ...], int], Any]
 
 #: Construct writes native order as "="; such a schema takes its order from `big` or `little`
 NATIVE = "="
@@ -122,9 +125,6 @@ def _lower(schema: Construct, name: str) -> Plan | None:
 
 
 _CODES = {"b": "b", "B": "B", "h": "h", "H": "H", "i": "i", "I": "I", "l": "i", "L": "I", "q": "q", "Q": "Q"}
-
-#: turns the unpacked values from `start` on into one value
-_Build = Callable[[tuple[Any, ...], int], Any]
 
 
 class _Decode(Protocol):
@@ -231,17 +231,9 @@ class _Unpacker:
 
 
 def _record_type(name: str, fields: list[str]) -> Any:
-    """Return a named tuple whose fields may have any names, such as `class` or `_reserved`."""
     if len(set(fields)) < len(fields):
         raise ValueError(f"{name} has two fields of the same name")
-    if not name.isidentifier() or keyword.iskeyword(name):
-        name = "record"
-    record: Any = namedtuple(name, fields, rename=True, module=__name__)  # type: ignore[misc]  # noqa: PYI024
-    renamed: tuple[str, ...] = record._fields
-    for given, valid in zip(fields, renamed, strict=True):
-        if given != valid:
-            setattr(record, given, getattr(record, valid))
-    return record
+    return named_tuple(name, fields)
 
 
 def constant(value: Any) -> str:

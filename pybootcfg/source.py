@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import stat
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
 from pybootcfg import limits
 from pybootcfg.errors import ImageError, UsageError
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 
 class FilePiece(NamedTuple):

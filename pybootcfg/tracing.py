@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 import construct as c
 
@@ -18,7 +16,12 @@ from pybootcfg import limits
 from pybootcfg.errors import BootcfgError
 from pybootcfg.schema import constant
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING
 from pybootcfg.variable import NONSENSE, plain, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 
 @dataclass(slots=True)

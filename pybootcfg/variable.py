@@ -8,11 +8,14 @@ enums and flags, tuples for arrays.
 from __future__ import annotations
 
 import copy
-from typing import Any
 
 import construct as c
 
 from pybootcfg import limits
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 #: what an expression of a schema may raise over values that make no sense, besides Construct's own
 NONSENSE = (ArithmeticError, LookupError, ValueError, RecursionError)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from collections.abc import Iterable, Iterator
 
 from pybootcfg import dialects, limits, places
 from pybootcfg.cli.commands import open_guest
@@ -19,6 +17,11 @@ from pybootcfg.kind import Kind
 from pybootcfg.menu import FileRef
 from pybootcfg.places import files
 from pybootcfg.tracing import Field
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Iterator
 
 #: how the names of the structures end that say what a volume holds
 _MAIN = ("superblock", "boot_sector", "fs_info", "_volume_descriptor", "boot_record", "active_uberblock")

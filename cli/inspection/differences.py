@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import copy
 import itertools
 import sys
-from collections.abc import Iterator
-from typing import NamedTuple
 
 from pybootcfg.cli import inspection
 from pybootcfg.cli.commands import open_guest
@@ -17,6 +14,11 @@ from pybootcfg.errors import printable
 from pybootcfg.guest import Guest
 from pybootcfg.results import dump_json
 from pybootcfg.tracing import Field
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
 
 
 class Difference(NamedTuple):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 from pybootcfg import places
 from pybootcfg.cli.display import Page, human
 from pybootcfg.errors import BootcfgError, printable
@@ -12,6 +9,11 @@ from pybootcfg.filesystems.base import Extent
 from pybootcfg.guest import Disk, Guest
 from pybootcfg.menu import FileRef
 from pybootcfg.places.addresses import disk_offset
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 CELLS = 96  #: in which a disk is drawn
 _NAME = 28  #: characters of what stands before a bar

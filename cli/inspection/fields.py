@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pybootcfg.cli.display import Page
 from pybootcfg.errors import printable
 from pybootcfg.tracing import Field
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pybootcfg.cli.display import Page
 
 HEX_BYTES = 8  #: bytes of a field that its line shows; twice as many where the terminal is wide
 WIDE = 132  #: columns from which on it is

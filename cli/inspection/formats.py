@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import pkgutil
 import sys
-from types import ModuleType
-from typing import Any
 
 from pybootcfg import dialects
 from pybootcfg import formats as formats_package
@@ -16,6 +13,12 @@ from pybootcfg.errors import UsageError, printable
 from pybootcfg.filesystems import FAMILIES, FOREIGN
 from pybootcfg.results import dump_json
 from pybootcfg.schema import Decoder, load
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from types import ModuleType
+    from typing import Any
 
 #: usual names, and the modules of formats/ that they are described in
 _NAMES = {

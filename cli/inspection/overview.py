@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from collections.abc import Callable
-from typing import Any
 
 from pybootcfg import choose
 from pybootcfg.boot import Boot, NothingBootableError, Request, find_boot, find_menu
@@ -18,6 +15,12 @@ from pybootcfg.guest import Disk, Guest, GuestVolume
 from pybootcfg.menu import FileRef, Menu, Place
 from pybootcfg.places.addresses import FileMap
 from pybootcfg.results import dump_json
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+    from typing import Any
 
 _MAIN_ENTRIES = 20  #: entries that one screen has room for
 

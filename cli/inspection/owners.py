@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from pybootcfg.cli.display import Page, human
@@ -11,6 +10,10 @@ from pybootcfg.errors import GuestFileMissing, UsageError, printable
 from pybootcfg.guest import Guest
 from pybootcfg.places.owners import Owner, owner
 from pybootcfg.results import dump_json
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import argparse
 
 
 def show(options: argparse.Namespace, guest: Guest) -> int:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
 
 from pybootcfg import limits
 from pybootcfg.boot import Request
@@ -14,6 +12,10 @@ from pybootcfg.errors import BootcfgError
 from pybootcfg.guest import Guest
 from pybootcfg.kind import Kind
 from pybootcfg.menu import Entry, EntryKind, FileRef, Menu, Place
+from pybootcfg.values import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Completion(NamedTuple):

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 from pybootcfg import limits
 from pybootcfg.boot import boot_entry
 from pybootcfg.cli.menu.consoles import console_for
@@ -14,8 +11,11 @@ from pybootcfg.cli.menu.scripts import script_of
 from pybootcfg.cli.menu.text import TextArea
 from pybootcfg.errors import BootcfgError, printable
 from pybootcfg.menu import Entry, Item
+from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pybootcfg.cli.menu.session import Session
 
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import enum
 import unicodedata
-from collections.abc import Iterator
-from typing import NamedTuple
 
 from pybootcfg.errors import printable
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _COMBINED = 4  # combining characters kept on one cell
 

@@ -14,14 +14,15 @@ A file with blanks in its name goes into double quotes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 from pybootcfg.boot import Request
 from pybootcfg.dialects import grub2
 from pybootcfg.errors import UsageError, printable
 from pybootcfg.guest import Guest
 from pybootcfg.menu import Entry, EntryKind, FileRef, Item, Menu, Module
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 class Script(NamedTuple):

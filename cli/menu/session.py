@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from typing import Protocol
 
 from pybootcfg.boot import Boot, Request, boot_entry, boot_menu
 from pybootcfg.cli.menu.access import Access
 from pybootcfg.cli.menu.frame import Frame, Size
 from pybootcfg.cli.menu.keys import Key, Typed
 from pybootcfg.cli.menu.levels import Level, below, default_entry, way_to
-from pybootcfg.cli.menu.terminal import Terminal
 from pybootcfg.cli.menu.views import HiddenView, LevelView, MessageView
 from pybootcfg.errors import BootcfgError, printable
 from pybootcfg.guest import Guest
 from pybootcfg.menu import Entry, Menu, Submenu
+from pybootcfg.values import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pybootcfg.cli.menu.terminal import Terminal
 
 
 class Cancelled(BootcfgError):

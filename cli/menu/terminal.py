@@ -17,13 +17,16 @@ import signal
 import termios
 import time
 import tty
-from collections.abc import Mapping
-from types import FrameType
-from typing import Any, Self
 
 from pybootcfg.cli.menu.frame import Frame, Line, Size, Style
 from pybootcfg.cli.menu.keys import Key, KeyReader, Typed
 from pybootcfg.errors import BootcfgError
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from types import FrameType
+    from typing import Any, Self
 
 _ESCAPE_WAIT = 0.25  # seconds in which the rest of a key's sequence has to come
 _LONGEST_WAIT = 3600.0  # seconds; then the wait begins anew

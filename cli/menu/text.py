@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from pybootcfg import limits
 from pybootcfg.cli.menu.frame import Frame, width_of
 from pybootcfg.cli.menu.keys import Key, Typed
+from pybootcfg.values import NamedTuple
 
 _TAB = "    "
 

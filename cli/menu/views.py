@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from pybootcfg.cli.menu.editors import ArgumentsView, CommandLineView, EntryView
 from pybootcfg.cli.menu.frame import Frame, Style
@@ -13,8 +11,11 @@ from pybootcfg.cli.menu.levels import Level, paths, way_to
 from pybootcfg.cli.menu.text import TextArea
 from pybootcfg.errors import BootcfgError
 from pybootcfg.menu import Entry, Item, Submenu
+from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pybootcfg.cli.menu.session import Session
 
 _HELP = (

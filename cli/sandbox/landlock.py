@@ -11,7 +11,10 @@ import ctypes
 import os
 
 from pybootcfg.cli.sandbox import kernel
-from pybootcfg.cli.sandbox.settings import Settings
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pybootcfg.cli.sandbox.settings import Settings
 
 # The same on every architecture.
 LANDLOCK_CREATE_RULESET = 444

@@ -7,11 +7,13 @@ network, and one that this kernel or this user does not have is named, not passe
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 from pybootcfg.cli.sandbox import identity, landlock, namespaces, process, rlimits, seccomp
-from pybootcfg.cli.sandbox.settings import Settings
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pybootcfg.cli.sandbox.settings import Settings
 
 
 class Layer(NamedTuple):

@@ -8,7 +8,10 @@ from __future__ import annotations
 import os
 
 from pybootcfg.cli.sandbox import kernel
-from pybootcfg.cli.sandbox.settings import Settings
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pybootcfg.cli.sandbox.settings import Settings
 
 CLONE_NEWNS = 0x00020000  # mounts
 CLONE_NEWCGROUP = 0x02000000

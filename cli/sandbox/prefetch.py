@@ -14,12 +14,15 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from types import ModuleType
-from typing import Any
 
 import pybootcfg
 from pybootcfg import cli, formats, grammar
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from types import ModuleType
+    from typing import Any
 
 #: what the package imports of others, as far as it may not be there yet; some of it is optional
 OUTSIDE = (

@@ -6,7 +6,10 @@ import os
 import signal
 
 from pybootcfg.cli.sandbox import kernel
-from pybootcfg.cli.sandbox.settings import Settings
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pybootcfg.cli.sandbox.settings import Settings
 
 PR_SET_PDEATHSIG = 1
 PR_SET_DUMPABLE = 4

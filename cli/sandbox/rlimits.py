@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import resource
 
-from pybootcfg.cli.sandbox.settings import Settings
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pybootcfg.cli.sandbox.settings import Settings
 
 
 def apply(settings: Settings) -> None:

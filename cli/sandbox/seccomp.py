@@ -15,11 +15,14 @@ import ctypes
 import errno
 import os
 import sys
-from collections.abc import Iterator
-from typing import NamedTuple
 
 from pybootcfg.cli.sandbox import kernel
-from pybootcfg.cli.sandbox.settings import Settings
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pybootcfg.cli.sandbox.settings import Settings
 
 PR_SET_SECCOMP = 22
 SECCOMP_MODE_FILTER = 2

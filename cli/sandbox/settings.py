@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from pybootcfg.values import NamedTuple
 
 NOBODY = 65534
 

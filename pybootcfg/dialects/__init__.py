@@ -9,11 +9,11 @@ directory, which as a whole is the configuration.
 from __future__ import annotations
 
 import importlib
-from typing import NamedTuple
 
 from pybootcfg.dialects.base import Interpret, Machine, Settings
 from pybootcfg.errors import BootcfgError, ConfigError
 from pybootcfg.menu import FileRef, Menu
+from pybootcfg.values import NamedTuple
 
 
 class Dialect(NamedTuple):

@@ -6,17 +6,18 @@ real volumes.  Volumes go by their names (`p1`, `d2p3`), files by `FileRef`.
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple, Protocol
 
 from pybootcfg import limits
 from pybootcfg.kind import Kind
 from pybootcfg.menu import FileRef, Menu
+from pybootcfg.values import TYPE_CHECKING, NamedTuple, Protocol, StrEnum
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 
-class SearchKey(enum.StrEnum):
+class SearchKey(StrEnum):
     """What GRUB's `search` can look for."""
 
     FILE = "file"

@@ -12,9 +12,6 @@ warning: the guest may have been taken off the disks that its configuration spea
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from pybootcfg import grammar, limits
 from pybootcfg.dialects.base import Machine, SearchKey, Settings
@@ -33,6 +30,10 @@ from pybootcfg.menu import (
     Scheme,
     Submenu,
 )
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 DEFAULT_FILE = "default"  #: beside the configuration: the number that `default saved` means
 DEFAULT_FILE_READ = 10  #: bytes of it that count
@@ -279,17 +280,17 @@ def _secret(command: Tree) -> Secret | None:
     return Secret(Scheme.CRYPT if flags & {"--md5", "--encrypted"} else Scheme.PLAIN, word.text)
 
 
-@dataclass
 class _Globals:
     """What the commands before the first title set."""
 
-    saved: int
-    default: int | None = None
-    fallbacks: list[int] = field(default_factory=list)
-    timeout: float | None = None
-    hidden: bool = False
-    secret: Secret | None = None
-    warnings: list[str] = field(default_factory=list)
+    def __init__(self, saved: int) -> None:
+        self.saved = saved
+        self.default: int | None = None
+        self.fallbacks: list[int] = []
+        self.timeout: float | None = None
+        self.hidden = False
+        self.secret: Secret | None = None
+        self.warnings: list[str] = []
 
     def warn(self, message: str) -> None:
         """Note what GRUB passes over."""

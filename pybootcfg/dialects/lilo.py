@@ -10,16 +10,16 @@ which differ between versions, are passed over with a warning.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import NamedTuple
-
 from pybootcfg import grammar, limits, numerals
 from pybootcfg.dialects.base import Machine, SearchKey, Settings
 from pybootcfg.errors import printable
 from pybootcfg.grammar import Text, Token
 from pybootcfg.kind import Kind
 from pybootcfg.menu import Entry, EntryKind, FileRef, Menu, Place
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 ROOT_DIRECTORY = "/boot"  #: what another volume may hold, whose files then lie at its root
 
@@ -62,13 +62,13 @@ class Option(NamedTuple):
     place: Place
 
 
-@dataclass
 class _Section:
     """The global options, or those of one image."""
 
-    start: Option
-    options: dict[str, str] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
+    def __init__(self, start: Option) -> None:
+        self.start = start
+        self.options: dict[str, str] = {}
+        self.warnings: list[str] = []
 
     def warn(self, message: str) -> None:
         if message not in self.warnings and len(self.warnings) < limits.LILO_WARNINGS.value:

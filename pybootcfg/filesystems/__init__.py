@@ -7,11 +7,11 @@ a magic only says that asking is worth it.  The order matters where two can matc
 from __future__ import annotations
 
 import importlib
-from typing import NamedTuple
 
 from pybootcfg.errors import BootcfgError, ImageError, UnsupportedFeature
 from pybootcfg.filesystems.base import Filesystem, Node, Options
 from pybootcfg.source import MemorySource, Source
+from pybootcfg.values import NamedTuple
 
 Magic = tuple[int, bytes]  #: byte offset, bytes there; a negative one counts from the end (END_UNIT)
 

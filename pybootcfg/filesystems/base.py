@@ -8,16 +8,18 @@ a source, a hole, or bytes that are in hand already (inline data, decompressed b
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Hashable, Iterator
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from pybootcfg import limits
 from pybootcfg.errors import GuestFileMissing, printable
 from pybootcfg.kind import Kind
 from pybootcfg.schema import Decoder, Prepared
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+    from typing import ClassVar
+
     from pybootcfg.tracing import Field
 
 

@@ -11,11 +11,14 @@ import contextlib
 import functools
 import os
 import stat
-from collections.abc import Hashable, Iterator
 
 from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options, Run
 from pybootcfg.kind import Kind, of_mode
 from pybootcfg.source import FileSource, MemorySource
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
 
 
 class HostNode(Node):

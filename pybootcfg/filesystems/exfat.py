@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Iterator
-from typing import Any, NamedTuple
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, LimitExceeded, UnsupportedFeature, printable
@@ -13,6 +11,11 @@ from pybootcfg.filesystems.fat.directory import fold, timestamp
 from pybootcfg.filesystems.fat.table import EntryFormat, FileAllocationTable
 from pybootcfg.kind import Kind
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
+    from typing import Any
 
 _exfat = schema.load("exfat")
 

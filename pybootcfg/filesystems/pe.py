@@ -10,14 +10,16 @@ for each further one.  No disk is formatted so: guest.py asks this reader about 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from typing import Any
-
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError
 from pybootcfg.filesystems.base import Extent, Filesystem, Hole, Node, Options, Run, Structure
 from pybootcfg.kind import Kind
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+    from typing import Any
 
 layout = schema.load("pe")
 

@@ -7,9 +7,6 @@ Fields go on where structures end, and `[2:40]` stands for `[2]` to `[39]`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
-
 from pybootcfg import limits
 from pybootcfg.errors import BootcfgError, GuestFileMissing, ImageError, printable
 from pybootcfg.filesystems.base import DecodedStructure, Filesystem, Structure
@@ -18,6 +15,10 @@ from pybootcfg.places.addresses import disk_offset
 from pybootcfg.schema import Decoder, Prepared
 from pybootcfg.source import Source
 from pybootcfg.tracing import Field, stretch
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 #: names for several structures of a volume, and how the names of those end
 _GROUPS = {"volume_descriptors": ("_volume_descriptor", "boot_record", "terminator")}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 
 from pybootcfg import dialects, limits
 from pybootcfg.dialects.base import Settings
@@ -18,6 +17,10 @@ from pybootcfg.places.addresses import FileMap, disk_offset
 from pybootcfg.places.kernel import contents
 from pybootcfg.places.syntax import syntax_tree
 from pybootcfg.tracing import Field
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def fact(name: str, value: Any, kind: str = "fact", symbol: str | None = None) -> Field:

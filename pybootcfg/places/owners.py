@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
-
 from pybootcfg import limits
 from pybootcfg.errors import BootcfgError, LimitExceeded
 from pybootcfg.filesystems.base import Extent, Filesystem, Node
@@ -14,6 +11,10 @@ from pybootcfg.places import of_table
 from pybootcfg.places import place as place_structure
 from pybootcfg.places.addresses import disk_offset
 from pybootcfg.tracing import Field
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class FileByte(NamedTuple):

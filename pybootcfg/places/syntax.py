@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from pybootcfg import grammar, limits
 from pybootcfg.dialects.grub2 import syntax as grub2_syntax
 from pybootcfg.errors import BootcfgError, ConfigError
 from pybootcfg.grammar import Text, Token, Tree
 from pybootcfg.tracing import Field
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def syntax_tree(data: bytes, dialect: str, file: str) -> Field:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from pybootcfg.filesystems.base import Structure
 from pybootcfg.source import Source
+from pybootcfg.values import NamedTuple
 
 
 class Partition(NamedTuple):

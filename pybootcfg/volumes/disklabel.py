@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Iterator
-from typing import Any, NamedTuple
 
 from pybootcfg import schema
 from pybootcfg.errors import ImageError
 from pybootcfg.filesystems.base import Structure
 from pybootcfg.schema import Decoder
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
 from pybootcfg.volumes.base import Partition, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 layout = schema.load("disklabel")
 mbr = schema.load("mbr")

@@ -8,14 +8,17 @@ without looking at checksums, the first one that can be followed at all.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable
-from typing import Any, NamedTuple
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded
 from pybootcfg.filesystems.base import Structure
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
 from pybootcfg.volumes.base import Partition, Table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
 
 layout = schema.load("gpt")
 

@@ -8,14 +8,17 @@ partitions from 5 on along the chain.
 from __future__ import annotations
 
 import itertools
-from typing import Any, NamedTuple
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, LimitExceeded
 from pybootcfg.filesystems import FAMILIES, FOREIGN
 from pybootcfg.filesystems.base import Structure
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
 from pybootcfg.volumes.base import Partition, Table
+
+if TYPE_CHECKING:
+    from typing import Any
 
 layout = schema.load("mbr")
 

@@ -7,14 +7,16 @@ whole disk is one volume.  An ISO 9660 image with a partition table is offered a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from pybootcfg.errors import ImageError, LimitExceeded, UsageError
 from pybootcfg.filesystems.base import Structure
 from pybootcfg.source import FilePiece, Source, Window
+from pybootcfg.values import TYPE_CHECKING
 from pybootcfg.volumes import disklabel, gpt, vtoc
 from pybootcfg.volumes import mbr as msdos
 from pybootcfg.volumes.base import Partition, Table, Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _HEAD_SIZE = 36 << 10  # bytes: the MBR, a GPT of 512-byte sectors, the start of an ISO 9660 volume
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from typing import NamedTuple
 
 from pybootcfg.menu import Entry
+from pybootcfg.values import NamedTuple
 
 _COUNTER = re.compile(r"(?P<name>.*)\+(?P<left>[0-9]{1,10})(?:-(?P<done>[0-9]{1,10}))?(?P<ending>\.[^.+]*)")
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pybootcfg import grammar, limits
 from pybootcfg.dialects.base import Machine
 from pybootcfg.dialects.bls.places import LOADER_CONF, Root
 from pybootcfg.errors import BootcfgError
 from pybootcfg.grammar import Text, Token
 from pybootcfg.kind import Kind
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _LONGEST = 2**32 - 1  # seconds
 _BOOLEANS = {

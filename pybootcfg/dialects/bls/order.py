@@ -6,10 +6,13 @@ UAPI Group, "The Boot Loader Specification", section "Sorting".
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
 
 from pybootcfg import versions
 from pybootcfg.dialects.bls.candidate import Candidate
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 def ordered(candidates: Sequence[Candidate]) -> list[Candidate]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from pybootcfg.dialects.base import Machine, VolumeFacts
 from pybootcfg.kind import Kind
 from pybootcfg.menu import FileRef
+from pybootcfg.values import NamedTuple
 
 LOADER_CONF = "/loader/loader.conf"
 ENTRIES = "/loader/entries"

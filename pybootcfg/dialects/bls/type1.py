@@ -7,7 +7,6 @@ Read as `bootctl list` reads them; what systemd-boot would leave out is marked.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 
 from pybootcfg import limits
 from pybootcfg.dialects.base import Machine
@@ -19,6 +18,10 @@ from pybootcfg.errors import BootcfgError, LimitExceeded, printable
 from pybootcfg.grammar import Text
 from pybootcfg.kind import Kind
 from pybootcfg.menu import Entry, EntryKind, FileRef, Place
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _VALID_ID = re.compile(r"[A-Za-z0-9+_.-]+")
 _PROGRAMS = ("linux", "efi", "uki")

@@ -9,8 +9,6 @@ ramdisks out of the sections.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-
 from pybootcfg import grammar, limits
 from pybootcfg.dialects.base import Machine
 from pybootcfg.dialects.bls.candidate import Candidate, uncounted
@@ -19,6 +17,10 @@ from pybootcfg.errors import BootcfgError, LimitExceeded, printable
 from pybootcfg.grammar import Text
 from pybootcfg.kind import Kind
 from pybootcfg.menu import Entry, EntryKind, FileRef, Place
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 _CONTROLS = dict.fromkeys(range(0x20), " ")
 

@@ -6,8 +6,6 @@ Where the manual is silent, GNU GRUB 2.06 decides.  docs/dialects/grub2.md tells
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pybootcfg import limits
 from pybootcfg.dialects.base import Machine, Settings
 from pybootcfg.dialects.grub2 import commands, loaders, menus
@@ -19,6 +17,10 @@ from pybootcfg.dialects.grub2.syntax import check, file_text, string_text, units
 from pybootcfg.errors import LimitExceeded
 from pybootcfg.grammar import SyntaxMismatch
 from pybootcfg.menu import Entry, FileRef, Item, Menu
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["check", "command_line", "entry_text", "evaluate_entry", "interpret", "run_script"]
 

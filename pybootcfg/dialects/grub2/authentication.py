@@ -5,12 +5,14 @@ GNU GRUB Manual, section "Using GRUB's authentication and authorisation".
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pybootcfg import limits
 from pybootcfg.dialects.grub2.failure import Failure, Status
 from pybootcfg.dialects.grub2.interpreter import Call, Command, Interpreter
 from pybootcfg.menu import Password, Scheme
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _PBKDF2 = "grub.pbkdf2.sha512."
 

@@ -8,8 +8,6 @@ own `blscfg` are taken as well.  docs/dialects/bls.md tells the differences.
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
-from typing import NamedTuple
 
 from pybootcfg import grammar, limits, numerals, versions
 from pybootcfg.dialects.grub2.environment import Environment
@@ -21,6 +19,10 @@ from pybootcfg.dialects.grub2.snippets import Snippet
 from pybootcfg.errors import printable
 from pybootcfg.grammar import Text, Token
 from pybootcfg.menu import Place
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _FOLDER = "/loader/entries/"
 _FALLBACK = "/boot/loader/entries/"

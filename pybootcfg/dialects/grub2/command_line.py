@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 from pybootcfg import limits
 from pybootcfg.dialects.grub2 import commands
 from pybootcfg.dialects.grub2.failure import Failure, Status
 from pybootcfg.dialects.grub2.interpreter import Call, Command, Interpreter
 from pybootcfg.dialects.grub2.syntax import string_text
 from pybootcfg.menu import Entry, Place
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
 
-Find = Callable[[str], Command | None]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Find = Callable[[str], Command | None]
 
 
 class Completion(NamedTuple):

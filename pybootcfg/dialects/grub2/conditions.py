@@ -6,12 +6,13 @@ one of two, else a modifier, else a string.  What does not parse is no error.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
-
 from pybootcfg import limits
 from pybootcfg.dialects.grub2.failure import Failure
 from pybootcfg.dialects.grub2.numbers import as_int, number
+from pybootcfg.values import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 class FileTests(Protocol):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-
 from pybootcfg.dialects.base import SearchKey, VolumeFacts
 from pybootcfg.dialects.grub2.failure import Failure, Status
 from pybootcfg.dialects.grub2.interpreter import Call, Command, Interpreter
 from pybootcfg.dialects.grub2.options import Option, Options
 from pybootcfg.errors import printable
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 _HINTS = {"pc": "hint-bios", "efi": "hint-efi", "ieee1275": "hint-ieee1275", "arc": "hint-arc"}
 
@@ -19,7 +21,7 @@ def _find(
     """Set a variable to the first device that has it, one of those hinted at before all others."""
     found = interpreter.files.search(key, value)
     if not found:
-        interpreter.warn(f"search: no volume has the {key.value} {printable(value)}")
+        interpreter.warn(f"search: no volume has the {key} {printable(value)}")
         raise Failure(Status.FILE_NOT_FOUND, f"no such device: {value}")
     if variable is None:
         interpreter.print("".join(f" {device}" for device in found))

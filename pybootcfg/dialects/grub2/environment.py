@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from pybootcfg import limits
+from pybootcfg.values import NamedTuple
 
 
 class Snapshot(NamedTuple):

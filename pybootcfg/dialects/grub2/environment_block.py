@@ -6,12 +6,14 @@ never written.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from pybootcfg import grammar
 from pybootcfg.dialects.grub2.failure import Failure, Status
 from pybootcfg.errors import ConfigError
 from pybootcfg.grammar import Text
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 SIGNATURE = "# GRUB Environment Block\n"
 _FILLING = "#"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import enum
+from pybootcfg.values import IntEnum
 
 
-class Status(enum.IntEnum):
+class Status(IntEnum):
     """The statuses that GRUB 2.06 gives, which scripts see in `$?` (include/grub/err.h)."""
 
     NONE = 0

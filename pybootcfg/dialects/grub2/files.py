@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from pybootcfg import limits
 from pybootcfg.dialects.base import Machine, SearchKey
 from pybootcfg.dialects.grub2.environment import Environment
@@ -11,6 +9,10 @@ from pybootcfg.dialects.grub2.failure import Failure, Status
 from pybootcfg.errors import BootcfgError, LimitExceeded, printable
 from pybootcfg.kind import Kind
 from pybootcfg.menu import FileRef
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 class Files:

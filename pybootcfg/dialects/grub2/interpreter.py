@@ -6,9 +6,7 @@ command that is unknown leaves 0, `return` and `break` are flags that lists of c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
 
 from pybootcfg import limits
 from pybootcfg.dialects.base import Machine
@@ -24,8 +22,11 @@ from pybootcfg.dialects.grub2.words import Expander, Scope
 from pybootcfg.errors import printable
 from pybootcfg.grammar import SyntaxMismatch, Text, Token, Tree
 from pybootcfg.menu import FileRef, Place
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
     from pybootcfg.dialects.grub2.loaders import Boot
     from pybootcfg.dialects.grub2.menus import Menus
 

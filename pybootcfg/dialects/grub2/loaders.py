@@ -6,13 +6,15 @@ earlier one, and of what was loaded beside it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from pybootcfg import limits
 from pybootcfg.dialects.grub2.failure import Failure, Status
 from pybootcfg.dialects.grub2.interpreter import Call, Command, Interpreter
 from pybootcfg.errors import printable
 from pybootcfg.menu import EntryKind, FileRef, Module
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 _HEX = frozenset("0123456789abcdefABCDEF")
 _MODULE_OPTIONS = ("--nounzip", "--quirk-bad-kludge", "--quirk-modules-after-kernel")

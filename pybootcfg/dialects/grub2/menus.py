@@ -6,9 +6,7 @@ the variables as that left them, and without any trace left for the next entry.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple
 
 from pybootcfg import limits
 from pybootcfg.dialects.grub2 import wishes
@@ -20,6 +18,10 @@ from pybootcfg.dialects.grub2.options import Option, Options
 from pybootcfg.dialects.grub2.syntax import string_text
 from pybootcfg.errors import LimitExceeded
 from pybootcfg.menu import Entry, EntryKind, Item, Password, Place, Submenu
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 #: Budgets of the whole run: when one of these is spent, no entry can be trusted any more.
 _WHOLE_RUN = frozenset(

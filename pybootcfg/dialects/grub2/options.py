@@ -7,10 +7,12 @@ commands pass unknown options on as arguments.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
-from typing import NamedTuple
 
 from pybootcfg.dialects.grub2.failure import Failure, Status
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class Option(NamedTuple):

@@ -7,10 +7,11 @@ that is counted.  POSIX.1-2017, Base Definitions 9.4; `\w \W \s \S \b \B \< \>` 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
 from pybootcfg import limits
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _CLASSES: dict[str, Callable[[str], bool]] = {
     "alpha": str.isalpha,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from pybootcfg import limits, versions
 from pybootcfg.menu import Place
+from pybootcfg.values import NamedTuple
 
 
 class Snippet(NamedTuple):

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import re
 from array import array
-from collections.abc import Iterator
 
 from pybootcfg import grammar, limits
 from pybootcfg.errors import ConfigError
 from pybootcfg.grammar import SyntaxMismatch, Text, Token, Tree
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _QUOTED = re.compile(r""" '[^']*' | \$?"(?:[^\\"]++|\\.)*" """, re.VERBOSE | re.DOTALL)
 _OPENERS = frozenset(["NAME", "WORD", "_IF", "_FOR", "_WHILE", "_UNTIL", "_FUNCTION"])  # of a statement

@@ -6,10 +6,12 @@ mostly do, since they begin with a machine id; hence the patch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pybootcfg import numerals
 from pybootcfg.menu import Item
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def numbered(items: Sequence[Item], wish: str) -> str:

@@ -6,13 +6,14 @@ only what stood unquoted, or came from an unquoted variable, is a wildcard in th
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Sequence
-
 from pybootcfg import grammar, limits
 from pybootcfg.dialects.grub2.environment import Environment
 from pybootcfg.grammar import Token, Tree
 from pybootcfg.numerals import BLANKS
+from pybootcfg.values import TYPE_CHECKING, StrEnum
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 _SPECIAL = frozenset("'\"$\\*?")
 _WILD = frozenset("*?\\")
@@ -21,14 +22,14 @@ _CHARACTERS_PER_ARGUMENT = 8  # what making an argument costs, in characters
 _HEX = frozenset("0123456789abcdefABCDEF")
 
 
-class Kind(enum.Enum):
+class Kind(StrEnum):
     """What a part of a word is."""
 
-    TEXT = enum.auto()  # unquoted, its backslashes still there
-    QUOTED = enum.auto()
-    VARIABLE = enum.auto()
-    QUOTED_VARIABLE = enum.auto()
-    TRANSLATED = enum.auto()
+    TEXT = "text"  # unquoted, its backslashes still there
+    QUOTED = "quoted"
+    VARIABLE = "variable"
+    QUOTED_VARIABLE = "quoted variable"
+    TRANSLATED = "translated"
 
 
 Part = tuple[Kind, str] | tuple[Kind, tuple["Part", ...]]

@@ -7,8 +7,6 @@ ifcpu.c32, ifcpu64.c32 and whichsys.c32 of SYSLINUX 6.04.
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
 
 from pybootcfg import limits
 from pybootcfg.dialects.syslinux.names import Derivative, Names
@@ -16,6 +14,10 @@ from pybootcfg.dialects.syslinux.parts import Label, Warnings
 from pybootcfg.dialects.syslinux.reader import Reader
 from pybootcfg.errors import printable
 from pybootcfg.kind import Kind
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 MENU_MODULES = frozenset(["menu", "vesamenu"])
 _OTHER_MENUS = ("gfxboot",)
@@ -33,8 +35,7 @@ _EXTENSIONS: tuple[tuple[str, str, tuple[Derivative, ...]], ...] = (
 )
 
 
-@dataclass(frozen=True)
-class Run:
+class Run(NamedTuple):
     """A command line as it is run.  `type` is never `kernel`; `args` are the words after the file's name."""
 
     type: str
@@ -98,7 +99,7 @@ class Commands:
         if label is not None:
             run = self.of(label)
             more = () if label.name == " ".join(words) else tuple(words[1:])
-            return replace(run, args=(*run.args, *more))
+            return run._replace(args=(*run.args, *more))
         if not words or not self._reader.implicit:
             return None
         return Run(_type(words[0], self._names.derivative), words[0], tuple(words[1:]))
@@ -136,10 +137,10 @@ def _second(args: tuple[str, ...], derivative: Derivative) -> tuple[str, ...]:
 
 def _by_derivative(args: tuple[str, ...], derivative: Derivative) -> tuple[str, ...]:
     """`whichsys.c32 -iso- COMMAND -pxe- COMMAND -sys- COMMAND`: by the boot loader that runs."""
-    options = [f"-{each.value}-" for each in Derivative]
-    if f"-{derivative.value}-" not in args:
+    options = [f"-{each}-" for each in Derivative]
+    if f"-{derivative}-" not in args:
         return ()
-    rest = args[args.index(f"-{derivative.value}-") + 1 :]
+    rest = args[args.index(f"-{derivative}-") + 1 :]
     return rest[: next((number for number, word in enumerate(rest) if word in options), len(rest))]
 
 

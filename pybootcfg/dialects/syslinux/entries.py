@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Sequence
 
 from pybootcfg.dialects.syslinux.commands import Run
 from pybootcfg.dialects.syslinux.names import Names
 from pybootcfg.dialects.syslinux.parts import Label, Warnings
 from pybootcfg.menu import Entry, EntryKind, FileRef, Module
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _INITRD = "initrd="
 _SEPARATOR = "---"  # between the images of mboot.c32

@@ -5,8 +5,6 @@ doc/menu.txt of SYSLINUX 6.04; syslinux.cfg(5), DEFAULT, UI, ONTIMEOUT, ONERROR,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from pybootcfg import limits
 from pybootcfg.dialects.syslinux import entries
 from pybootcfg.dialects.syslinux.commands import MENU_MODULES, Commands, Run, shows_menu
@@ -15,6 +13,7 @@ from pybootcfg.dialects.syslinux.parts import Command, Label, MenuPart, Warnings
 from pybootcfg.dialects.syslinux.reader import Reader, Work
 from pybootcfg.errors import BootcfgError, LimitExceeded, printable
 from pybootcfg.menu import Entry, FileRef, Item, Menu, Password, Place, Scheme, Submenu
+from pybootcfg.values import NamedTuple
 
 _TENTHS = 10
 _CRYPT = ("$1$", "$5$", "$6$")  # as crypt(5) writes them; `$4$`, a salted SHA-1, is SYSLINUX's own
@@ -23,8 +22,7 @@ _CRYPT = ("$1$", "$5$", "$6$")  # as crypt(5) writes them; `$4$`, a salted SHA-1
 Key = tuple[tuple[FileRef, ...], str]
 
 
-@dataclass(frozen=True)
-class Shown:
+class Shown(NamedTuple):
     """A configuration as a menu shows it."""
 
     items: tuple[Item, ...]

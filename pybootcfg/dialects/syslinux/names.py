@@ -7,20 +7,21 @@ and with PXELINUX the one above `pxelinux.cfg`.
 
 from __future__ import annotations
 
-import enum
 import posixpath
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from pybootcfg.dialects.base import Machine
 from pybootcfg.errors import printable
 from pybootcfg.kind import Kind
 from pybootcfg.menu import FileRef
+from pybootcfg.values import TYPE_CHECKING, NamedTuple, StrEnum
 
-Warn = Callable[[str], None]
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    Warn = Callable[[str], None]
 
 
-class Derivative(enum.StrEnum):
+class Derivative(StrEnum):
     """Which of the boot loaders reads the configuration; EXTLINUX is a SYSLINUX."""
 
     SYSLINUX = "sys"
@@ -28,8 +29,7 @@ class Derivative(enum.StrEnum):
     PXELINUX = "pxe"
 
 
-@dataclass(frozen=True)
-class Names:
+class Names(NamedTuple):
     """What names mean in a current directory on a volume."""
 
     machine: Machine

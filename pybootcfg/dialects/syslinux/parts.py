@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
-
 from pybootcfg import limits
 from pybootcfg.errors import printable
 from pybootcfg.menu import Place
+from pybootcfg.values import NamedTuple
 
 
 class Warnings:
@@ -36,25 +34,25 @@ class Command(NamedTuple):
     words: tuple[str, ...]
 
 
-@dataclass
 class Label:
     """A LABEL clause.  `name` is the whole line, of which SYSLINUX itself takes the first word."""
 
-    name: str
-    place: Place
-    menu: MenuPart
-    command: Command
-    number: int = 0  #: among the parts of its menu
-    append: tuple[str, ...] | None = None
-    initrd: str = ""
-    devicetree: str = ""
-    sysappend: int = 0
-    title: str = ""
-    hidden: bool = False
-    disabled: bool = False
-    password: str | None = None
-    is_default: bool = False
-    warnings: Warnings = field(default_factory=Warnings)
+    def __init__(self, name: str, place: Place, menu: MenuPart, command: Command) -> None:
+        self.name = name
+        self.place = place
+        self.menu = menu
+        self.command = command
+        self.number = 0  #: among the parts of its menu
+        self.append: tuple[str, ...] | None = None
+        self.initrd = ""
+        self.devicetree = ""
+        self.sysappend = 0
+        self.title = ""
+        self.hidden = False
+        self.disabled = False
+        self.password: str | None = None
+        self.is_default = False
+        self.warnings = Warnings()
 
     @property
     def first_word(self) -> str:
@@ -67,19 +65,19 @@ class Label:
         return not self.hidden and not self.disabled
 
 
-@dataclass
 class MenuPart:
     """The menu itself, or what stands between MENU BEGIN and MENU END."""
 
-    place: Place
-    tag: str = ""
-    menu: MenuPart | None = None
-    number: int = 0  #: among the parts of the menu above
-    title: str = ""
-    label: str = ""
-    password: str | None = None
-    parts: list[Label | MenuPart] = field(default_factory=list)
-    default: Label | MenuPart | None = None
+    def __init__(self, place: Place, tag: str = "", menu: MenuPart | None = None) -> None:
+        self.place = place
+        self.tag = tag
+        self.menu = menu
+        self.number = 0  #: among the parts of the menu above
+        self.title = ""
+        self.label = ""
+        self.password: str | None = None
+        self.parts: list[Label | MenuPart] = []
+        self.default: Label | MenuPart | None = None
 
     def add(self, part: Label | MenuPart) -> None:
         """Put a part at the end of the menu."""

@@ -5,14 +5,16 @@ syslinux.cfg(5) and doc/menu.txt of SYSLINUX 6.04, https://wiki.syslinux.org/wik
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from pybootcfg import grammar, limits
 from pybootcfg.dialects.syslinux.names import Names
 from pybootcfg.dialects.syslinux.parts import Command, Label, MenuPart, Warnings, mark
 from pybootcfg.errors import ConfigError, GuestFileMissing, ImageError, UnsupportedFeature, printable
 from pybootcfg.grammar import Text, Token, Tree
 from pybootcfg.menu import FileRef, Place
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _LONG_LINE = 4095  #: characters that SYSLINUX reads at a time
 _DIGITS = 9

@@ -7,17 +7,20 @@ journal's replay), the superblock, and where warnings go.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
-from typing import Any
 
 from pybootcfg.errors import ImageError
 from pybootcfg.filesystems.ext.superblock import Superblock
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    #: told once about a block that was just read: (data, byte offset)
+    Verifier = Callable[[bytes, int], None]
 
 CACHE_SIZE = 1 << 20  # bytes
-
-#: told once about a block that was just read: (data, byte offset)
-Verifier = Callable[[bytes, int], None]
 
 
 class Blocks:

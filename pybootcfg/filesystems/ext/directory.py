@@ -5,9 +5,6 @@ Facts: kernel documentation, "Directory Entries"; __ext4_check_dir_entry of fs/e
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
-
 from pybootcfg import limits, schema
 from pybootcfg.checksums import crc32c
 from pybootcfg.errors import ImageError, UnsupportedFeature
@@ -16,6 +13,10 @@ from pybootcfg.filesystems.ext.htree import Index, NotIndexed
 from pybootcfg.filesystems.ext.inline import inline_parts
 from pybootcfg.filesystems.ext.inode import Inode
 from pybootcfg.filesystems.ext.mapping import mapped
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
 
 layout = schema.load("ext")
 

@@ -10,9 +10,6 @@ a complete fast commit, ext4_fc_replay for what the tags do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
-
 from pybootcfg import limits, schema
 from pybootcfg.checksums import crc32c
 from pybootcfg.errors import BootcfgError, ImageError
@@ -21,6 +18,10 @@ from pybootcfg.filesystems.ext.directory import Directory
 from pybootcfg.filesystems.ext.inode import UNCHANGED, Inode, InodeTable, Mapped, Newer
 from pybootcfg.filesystems.ext.log import Log
 from pybootcfg.kind import Kind
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
 
 layout = schema.load("ext")
 jbd2 = schema.load("jbd2")

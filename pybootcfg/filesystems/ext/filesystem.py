@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from bisect import bisect_left
-from collections.abc import Hashable, Iterator
 from contextlib import suppress
 from functools import cached_property
 
@@ -35,6 +34,10 @@ from pybootcfg.filesystems.ext.superblock import find_superblock, read_superbloc
 from pybootcfg.kind import Kind
 from pybootcfg.limits import EXT_GROUPS_SHOWN, PATH_LENGTH
 from pybootcfg.source import Overlay, Source
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
 
 layout = schema.load("ext")
 jbd2 = schema.load("jbd2")

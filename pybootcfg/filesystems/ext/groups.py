@@ -7,15 +7,18 @@ ext4_group_desc_csum of fs/ext4/super.c.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
 from itertools import islice
-from typing import Any, NamedTuple
 
 from pybootcfg import schema
 from pybootcfg.checksums import crc16, crc32c, crc32c_word
 from pybootcfg.errors import ImageError
 from pybootcfg.filesystems.ext.blocks import Blocks
 from pybootcfg.schema import Decoder
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 layout = schema.load("ext")
 

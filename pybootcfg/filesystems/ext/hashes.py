@@ -6,9 +6,11 @@ Facts: fs/ext4/hash.c of Linux (the hashes), lib/ext2fs/dirhash.c of e2fsprogs (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from pybootcfg import schema
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 layout = schema.load("ext")
 

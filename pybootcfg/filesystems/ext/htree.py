@@ -11,12 +11,14 @@ fs/ext4/namei.c.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
 from pybootcfg import schema
 from pybootcfg.filesystems.ext.hashes import UNSIGNED, directory_hash
 from pybootcfg.filesystems.ext.inode import Inode
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 layout = schema.load("ext")
 

@@ -5,10 +5,9 @@ Facts: kernel documentation, "Inline Data" and "Extended Attributes"; fs/ext4/in
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from pybootcfg import schema
 from pybootcfg.filesystems.ext.inode import Inode
+from pybootcfg.values import NamedTuple
 
 layout = schema.load("ext")
 

@@ -6,8 +6,6 @@ Facts: kernel documentation, "Index Nodes"; ext4_inode_csum of fs/ext4/inode.c.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import Any, NamedTuple
 
 from pybootcfg import schema
 from pybootcfg.checksums import crc32c, crc32c_records, crc32c_word, crc32c_zeros
@@ -16,6 +14,11 @@ from pybootcfg.filesystems.ext.blocks import Blocks
 from pybootcfg.filesystems.ext.groups import Groups
 from pybootcfg.filesystems.ext.superblock import MAX_SIZE
 from pybootcfg.kind import Kind, of_mode
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
 
 layout = schema.load("ext")
 

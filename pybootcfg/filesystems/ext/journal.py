@@ -12,12 +12,15 @@ bad checksums is followed (what makes Linux refuse the journal leaves the volume
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
 
 from pybootcfg import limits, schema
 from pybootcfg.checksums import crc32_be, crc32c
 from pybootcfg.filesystems.ext.blocks import Blocks
 from pybootcfg.filesystems.ext.log import Log
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import Any
 
 jbd2 = schema.load("jbd2")
 

@@ -11,14 +11,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from typing import Any
 
 from pybootcfg import schema
 from pybootcfg.checksums import crc32c
 from pybootcfg.errors import ImageError
 from pybootcfg.filesystems.ext.blocks import Blocks
 from pybootcfg.filesystems.ext.inode import Inode, Mapped
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
 
 layout = schema.load("ext")
 

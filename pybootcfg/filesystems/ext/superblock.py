@@ -5,13 +5,15 @@ Facts: kernel documentation, "Super Block"; the checks are those of ext4_fill_su
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
-
 from pybootcfg import schema
 from pybootcfg.checksums import crc32c
 from pybootcfg.errors import ImageError, UnsupportedFeature
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 layout = schema.load("ext")
 

@@ -5,9 +5,6 @@ Where the specification, Linux and GRUB differ, the source of the choice stands 
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
-from typing import Any
-
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, LimitExceeded, printable
 from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options, Run, Structure
@@ -16,6 +13,11 @@ from pybootcfg.filesystems.fat.directory import Cursor, Entry, fold, label_text,
 from pybootcfg.filesystems.fat.table import EntryFormat, FileAllocationTable
 from pybootcfg.kind import Kind
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+    from typing import Any
 
 _fat = schema.load("fat")
 

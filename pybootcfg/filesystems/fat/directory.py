@@ -8,10 +8,13 @@ before it; else the short name counts.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
 
 from pybootcfg import schema
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
 _fat = schema.load("fat")
 

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import functools
 from bisect import bisect_left
-from collections.abc import Callable, Hashable, Iterator
-from typing import NamedTuple
 
 from pybootcfg import limits
 from pybootcfg.errors import ImageError
 from pybootcfg.schema import Decoder
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
 
 WINDOW = 4096  #: entries per window: 16 KiB of a FAT32
 _WINDOWS_KEPT = 32

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
-
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, LimitExceeded
 from pybootcfg.filesystems.base import Structure
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
 iso = schema.load("iso9660")
 eltorito = schema.load("eltorito")

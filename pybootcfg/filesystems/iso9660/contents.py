@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import bisect
 import functools
-from collections.abc import Iterator
-from typing import NamedTuple
 
 from pybootcfg import limits
 from pybootcfg.errors import ImageError
 from pybootcfg.filesystems.base import Extent
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Section(NamedTuple):

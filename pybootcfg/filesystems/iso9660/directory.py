@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import enum
 import functools
 import stat
-from collections.abc import Callable, Hashable, Iterator
-from typing import Any, NamedTuple
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, UnsupportedFeature, printable
@@ -16,6 +13,11 @@ from pybootcfg.filesystems.iso9660.contents import Contents, Section
 from pybootcfg.filesystems.iso9660.rockridge import Attributes, SystemUse, link_target, recording_time
 from pybootcfg.kind import Kind, of_mode
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING, NamedTuple, StrEnum
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
+    from typing import Any
 
 iso = schema.load("iso9660")
 susp = schema.load("susp")
@@ -23,7 +25,7 @@ susp = schema.load("susp")
 SECTORS_AT_ONCE = 32  #: sectors of a directory read at once
 
 
-class Naming(enum.Enum):
+class Naming(StrEnum):
     """Where the names of a directory tree come from."""
 
     PLAIN = "iso9660"

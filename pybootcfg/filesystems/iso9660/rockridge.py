@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import calendar
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded, UnsupportedFeature
 from pybootcfg.filesystems.iso9660.zisofs import Compression
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
 iso = schema.load("iso9660")
 susp = schema.load("susp")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from pybootcfg import schema
 from pybootcfg.errors import ImageError
 from pybootcfg.source import FilePiece, Source
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 iso = schema.load("iso9660")
 

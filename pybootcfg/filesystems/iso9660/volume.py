@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from typing import Any, NamedTuple
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import GuestFileMissing, ImageError, LimitExceeded, printable
@@ -16,6 +14,11 @@ from pybootcfg.filesystems.iso9660.rockridge import Attributes
 from pybootcfg.filesystems.iso9660.sectors import cooked
 from pybootcfg.schema import Decoder
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 iso = schema.load("iso9660")
 susp = schema.load("susp")
@@ -280,11 +283,11 @@ class Iso9660(Filesystem):
 
     def subvolume(self, name: str) -> Node:
         """Return the root of another directory tree: `iso9660` (plain names), `joliet` or `enhanced`."""
-        if name == Naming.PLAIN.value:
+        if name == Naming.PLAIN:
             return self._root_of(self.primary, self._tree(self.primary, Naming.PLAIN))
-        if name == Naming.JOLIET.value and self.joliet:
+        if name == Naming.JOLIET and self.joliet:
             return self._root_of(self.joliet, self._tree(self.joliet, Naming.JOLIET))
-        if name == Naming.ENHANCED.value and self.enhanced:
+        if name == Naming.ENHANCED and self.enhanced:
             return self._root_of(self.enhanced, self._tree(self.enhanced, Naming.ENHANCED))
         raise GuestFileMissing(printable(name), "the volume has no such directory tree")
 

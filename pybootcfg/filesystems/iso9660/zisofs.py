@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import zlib
-from collections.abc import Iterator
-from typing import NamedTuple
 
 from pybootcfg import schema
 from pybootcfg.errors import ImageError
 from pybootcfg.filesystems.base import Hole, Inline, Run
 from pybootcfg.filesystems.iso9660.contents import Contents
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 susp = schema.load("susp")
 

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import functools
 import uuid
-from collections.abc import Iterator
-from typing import Any
 
 from pybootcfg import schema
 from pybootcfg.errors import ImageError, LimitExceeded
@@ -18,6 +16,11 @@ from pybootcfg.filesystems.reiserfs.journal import Journal, Transaction
 from pybootcfg.filesystems.reiserfs.node import ReiserfsNode
 from pybootcfg.filesystems.reiserfs.tree import Key, Tree
 from pybootcfg.source import Overlay, Source
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 layout = schema.load("reiserfs")
 

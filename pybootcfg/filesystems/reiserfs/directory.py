@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import islice
-from typing import NamedTuple
 
 from pybootcfg import limits, schema
 from pybootcfg.filesystems.reiserfs import hashes
 from pybootcfg.filesystems.reiserfs.tree import Item, Key, Tree
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 layout = schema.load("reiserfs")
 

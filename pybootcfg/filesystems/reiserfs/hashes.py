@@ -7,9 +7,11 @@ names beyond ASCII, and `values` gives both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-
 from pybootcfg import schema
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 layout = schema.load("reiserfs")
 

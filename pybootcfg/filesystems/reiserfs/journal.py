@@ -8,12 +8,14 @@ block that is no transaction, or one of another mount, or an older one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
-
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 layout = schema.load("reiserfs")
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Hashable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, printable
@@ -12,8 +10,12 @@ from pybootcfg.filesystems.base import Hole, Node, Run
 from pybootcfg.filesystems.reiserfs import directory
 from pybootcfg.filesystems.reiserfs.tree import Item, Key
 from pybootcfg.kind import Kind, of_mode
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+    from typing import Any
+
     from pybootcfg.filesystems.reiserfs import Reiserfs
 
 layout = schema.load("reiserfs")

@@ -11,12 +11,15 @@ from __future__ import annotations
 import functools
 import operator
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
 layout = schema.load("reiserfs")
 

@@ -6,15 +6,15 @@ FreeBSD's ufs_bmap.c are the specification.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING
-
 from pybootcfg import limits
 from pybootcfg.errors import ImageError
 from pybootcfg.filesystems.base import Extent, Hole, Run
 from pybootcfg.filesystems.ufs.superblock import ufs
+from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
     from pybootcfg.filesystems.ufs.reader import Ufs, UfsNode
 
 #: (fragment where they begin, or 0 for a hole; how many blocks follow each other there)

@@ -7,9 +7,7 @@ ufs_lookup, ufs_readlink and ffs_load_inode.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator
 from functools import cached_property
-from typing import Any
 
 from pybootcfg import limits
 from pybootcfg.errors import ImageError, UnsupportedFeature
@@ -18,6 +16,11 @@ from pybootcfg.filesystems.ufs.blocks import BlockMap
 from pybootcfg.filesystems.ufs.superblock import Layout, find, hash_without, ufs
 from pybootcfg.kind import Kind, of_mode
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+    from typing import Any
 
 FLAGS = (
     (ufs.FS_DOSOFTDEP, "soft-updates"),

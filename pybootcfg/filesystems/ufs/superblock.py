@@ -6,16 +6,18 @@ The order of the search and what a superblock must satisfy are FreeBSD's (SBLOCK
 
 from __future__ import annotations
 
-import enum
-from collections.abc import Callable, Iterator
 from functools import cached_property
-from typing import Any
 
 from pybootcfg import limits, schema
 from pybootcfg.checksums import crc32c
 from pybootcfg.errors import ImageError, UnsupportedFeature
 from pybootcfg.schema import Decoder
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING, StrEnum
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
 ufs = schema.load("ufs")
 
@@ -23,7 +25,7 @@ READABLE = frozenset((ufs.FS_UFS1_MAGIC, ufs.FS_UFS2_MAGIC, ufs.FS_UFS2EA_MAGIC,
 HPUX = frozenset((ufs.FS_MAGIC_LFN, ufs.FS_MAGIC_SEC, ufs.FS_MAGIC_FEA, ufs.FS_MAGIC_4GB))
 
 
-class Layout(enum.Enum):
+class Layout(StrEnum):
     """Who laid out the fields after fs_csaddr; UFS1 has one magic for all of them."""
 
     BSD44 = "4.4BSD"

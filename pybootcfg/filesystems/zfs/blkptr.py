@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 from pybootcfg import schema
 from pybootcfg.errors import UnsupportedFeature
 from pybootcfg.schema import Decoder
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import Any
 
 layout = schema.load("zfs_blkptr")
 SIZE = 128

@@ -6,7 +6,6 @@ Specification: "ZFS On-Disk Specification" chapter 2; OpenZFS module/zfs/zio.c.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, LimitExceeded, UnsupportedFeature
@@ -14,6 +13,10 @@ from pybootcfg.filesystems.zfs import checksum, compression, label
 from pybootcfg.filesystems.zfs.blkptr import SIZE, BlockPointer, Dva, decode
 from pybootcfg.filesystems.zfs.vdev import Missing, Vdev
 from pybootcfg.limits import Budget
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 layout = schema.load("zfs_blkptr")
 dmu_layout = schema.load("zfs_dmu")

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Callable
 
 from pybootcfg import schema
 from pybootcfg.errors import UnsupportedFeature
 from pybootcfg.filesystems.zfs import edonr, fletcher, skein
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 Checksum = tuple[int, ...]
 

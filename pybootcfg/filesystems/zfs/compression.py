@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import sys
 import zlib
-from collections.abc import Callable
 
 from pybootcfg import schema
 from pybootcfg.errors import ImageError, UnsupportedFeature
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 layout = schema.load("zfs_blkptr")
 

@@ -5,14 +5,16 @@ Specification: formats/zfs_dmu.py.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
-
 from pybootcfg import schema
 from pybootcfg.errors import ImageError
 from pybootcfg.filesystems.zfs.blkptr import SIZE, BlockPointer, decode, ordered
 from pybootcfg.filesystems.zfs.block import BlockReader
 from pybootcfg.limits import Limit
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 layout = schema.load("zfs_dmu")
 blkptr_layout = schema.load("zfs_blkptr")

@@ -6,8 +6,6 @@ Specification: formats/zfs_dsl.py; for how a property is inherited OpenZFS modul
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from typing import Any
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import GuestFileMissing, ImageError, UnsupportedFeature, printable
@@ -15,6 +13,11 @@ from pybootcfg.filesystems.zfs.blkptr import BlockPointer, decode, ordered
 from pybootcfg.filesystems.zfs.dmu import Dnode, ObjectSet
 from pybootcfg.filesystems.zfs.pool import Pool
 from pybootcfg.filesystems.zfs.zap import Entry, Zap
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 layout = schema.load("zfs_dsl")
 pool_layout = schema.load("zfs")

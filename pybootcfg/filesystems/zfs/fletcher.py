@@ -14,9 +14,13 @@ import functools
 import sys
 from itertools import accumulate
 from operator import mul
-from typing import Literal
 
-Order = Literal["little", "big"]
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Literal
+
+    Order = Literal["little", "big"]
 
 LANES = 64  # per long integer; the fastest in measurement
 ROWS = 512  # C(512 + 3, 4) * 2^32 is below 2^64

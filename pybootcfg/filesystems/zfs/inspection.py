@@ -7,9 +7,6 @@ counted on through the decoded bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
-
 from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError, printable
 from pybootcfg.filesystems.base import DecodedStructure, Structure
@@ -19,8 +16,11 @@ from pybootcfg.filesystems.zfs.dmu import Dnode, ObjectSet
 from pybootcfg.filesystems.zfs.pool import Pool
 from pybootcfg.schema import Decoder
 from pybootcfg.source import MemorySource, Source
+from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pybootcfg.tracing import Field
 
 layout = schema.load("zfs_label")

@@ -6,14 +6,17 @@ checksum holds the offset on the device, so that no block passes for another one
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
-
 from pybootcfg import schema
 from pybootcfg.errors import ImageError, LimitExceeded
 from pybootcfg.filesystems.zfs import checksum, nvlist
 from pybootcfg.filesystems.zfs.blkptr import BlockPointer, bits, decode, ordered
-from pybootcfg.filesystems.zfs.nvlist import Config
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pybootcfg.filesystems.zfs.nvlist import Config
 
 layout = schema.load("zfs_label")
 

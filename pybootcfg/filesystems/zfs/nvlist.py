@@ -6,14 +6,15 @@ are passed over, since nothing in a pool's configuration that a reader needs has
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import NamedTuple
-
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
 
-Value = int | str | bool | tuple[int, ...] | Mapping[str, "Value"] | tuple[Mapping[str, "Value"], ...]
-Config = Mapping[str, Value]
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    Value = int | str | bool | tuple[int, ...] | Mapping[str, "Value"] | tuple[Mapping[str, "Value"], ...]
+    Config = Mapping[str, Value]
 
 layout = schema.load("zfs_label")
 
@@ -130,10 +131,10 @@ def numbers(config: Config, name: str) -> tuple[int, ...]:
 def child(config: Config, name: str) -> Config:
     """Return the list called `name`, empty when it is missing or no list."""
     value = config.get(name)
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
 def children(config: Config, name: str) -> tuple[Config, ...]:
     """Return the array of lists called `name`, empty when it is missing or no such array."""
     value = config.get(name)
-    return tuple(item for item in value if isinstance(item, Mapping)) if isinstance(value, tuple) else ()
+    return tuple(item for item in value if isinstance(item, dict)) if isinstance(value, tuple) else ()

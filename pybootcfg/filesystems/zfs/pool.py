@@ -8,7 +8,6 @@ too that were removed, and is used once it can be read.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, LimitExceeded, UnsupportedFeature
@@ -17,11 +16,16 @@ from pybootcfg.filesystems.zfs.blkptr import bits, ordered
 from pybootcfg.filesystems.zfs.block import BlockReader
 from pybootcfg.filesystems.zfs.dmu import Dnode, ObjectSet
 from pybootcfg.filesystems.zfs.label import Device, Uberblock
-from pybootcfg.filesystems.zfs.nvlist import Config
 from pybootcfg.filesystems.zfs.raidz import Expansion, Raidz
 from pybootcfg.filesystems.zfs.vdev import Indirect, Leaf, Mirror, Missing, Segment, Vdev
 from pybootcfg.filesystems.zfs.zap import Zap
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pybootcfg.filesystems.zfs.nvlist import Config
 
 layout = schema.load("zfs")
 blkptr_layout = schema.load("zfs_blkptr")

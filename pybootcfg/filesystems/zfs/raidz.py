@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from pybootcfg import limits
 from pybootcfg.filesystems.zfs.vdev import Copy, Vdev
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 SWITCH = 1 << 20  # with single parity, P and the first data column change places every MiB
 BOOT_SIZE = 3670016  # the boot area serves as scratch space at the start of an expansion

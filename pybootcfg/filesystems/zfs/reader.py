@@ -5,8 +5,6 @@ from __future__ import annotations
 import functools
 import os
 from collections import OrderedDict
-from collections.abc import Iterator
-from typing import ClassVar
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import GuestFileMissing, ImageError, LimitExceeded, UnsupportedFeature, printable
@@ -19,6 +17,11 @@ from pybootcfg.filesystems.zfs.replay import open_dataset
 from pybootcfg.filesystems.zfs.view import Locked, MountedDirectory, MountPoint
 from pybootcfg.filesystems.zfs.znode import FileSystem, Znode
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import ClassVar
 
 dsl_layout = schema.load("zfs_dsl")
 

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import bisect
 import functools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, LimitExceeded
@@ -20,6 +17,11 @@ from pybootcfg.filesystems.zfs.blkptr import SIZE, BlockPointer, bits, decode, o
 from pybootcfg.filesystems.zfs.dmu import ObjectSet
 from pybootcfg.filesystems.zfs.zil import Record
 from pybootcfg.filesystems.zfs.znode import Attributes, FileSystem, Znode
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
 layout = schema.load("zfs_zil")
 zpl_layout = schema.load("zfs_zpl")
@@ -50,17 +52,25 @@ class Edit(NamedTuple):
         return Edit(start, end - start, self.data, self.skip + start - self.offset)
 
 
-@dataclass
 class Change:
     """What the log does to one object; None leaves it as it is."""
 
-    created: bool = False
-    mode: int | None = None
-    size: int | None = None
-    mtime: int | None = None
-    target: bytes | None = None
-    edits: list[Edit] = field(default_factory=list)
-    names: dict[bytes, int | None] = field(default_factory=dict)  # of a directory; None: removed
+    def __init__(
+        self,
+        *,
+        created: bool = False,
+        mode: int | None = None,
+        size: int | None = None,
+        mtime: int | None = None,
+        target: bytes | None = None,
+    ) -> None:
+        self.created = created
+        self.mode = mode
+        self.size = size
+        self.mtime = mtime
+        self.target = target
+        self.edits: list[Edit] = []
+        self.names: dict[bytes, int | None] = {}  # of a directory; None: removed
 
     def place(self, edit: Edit) -> None:
         """Put an edit over the earlier ones; the list stays sorted and free of overlaps."""

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import itertools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError
 from pybootcfg.source import Source
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
 
 layout = schema.load("zfs_label")
 

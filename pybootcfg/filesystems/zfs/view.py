@@ -5,11 +5,13 @@ Specification: zfsprops(7), `mountpoint` and `canmount`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterator
-
 from pybootcfg.errors import GuestFileMissing, UnsupportedFeature, printable
 from pybootcfg.filesystems.base import Node, Run
 from pybootcfg.kind import Kind
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Iterator
 
 
 class MountPoint:

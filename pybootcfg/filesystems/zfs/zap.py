@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import functools
 import unicodedata
-from collections.abc import Iterator
-from typing import Any, NamedTuple
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError
 from pybootcfg.filesystems.zfs.blkptr import ordered
 from pybootcfg.filesystems.zfs.dmu import Dnode
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 layout = schema.load("zfs_zap")
 

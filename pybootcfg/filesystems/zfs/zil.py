@@ -8,15 +8,17 @@ completed count.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
-
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError
 from pybootcfg.filesystems.zfs.blkptr import BlockPointer, decode, ordered
 from pybootcfg.filesystems.zfs.block import BlockReader
 from pybootcfg.filesystems.zfs.dmu import ObjectSet
 from pybootcfg.filesystems.zfs.fletcher import fletcher2, fletcher4
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 layout = schema.load("zfs_zil")
 label_layout = schema.load("zfs_label")

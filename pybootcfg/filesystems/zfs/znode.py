@@ -6,8 +6,6 @@ Specifications: formats/zfs_zpl.py, formats/zfs_sa.py.
 from __future__ import annotations
 
 import functools
-from collections.abc import Hashable, Iterator
-from typing import Any, NamedTuple
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import GuestFileMissing, ImageError, UnsupportedFeature
@@ -16,6 +14,11 @@ from pybootcfg.filesystems.zfs.blkptr import bits, ordered
 from pybootcfg.filesystems.zfs.dmu import Dnode, ObjectSet
 from pybootcfg.filesystems.zfs.zap import Zap
 from pybootcfg.kind import Kind, of_mode
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Iterator
+    from typing import Any
 
 layout = schema.load("zfs_zpl")
 sa_layout = schema.load("zfs_sa")
