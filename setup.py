@@ -1,4 +1,4 @@
-"""Build step: lower the schemas and compute the parser tables, so that what is installed need not."""
+"""Build step: lower the schemas, compute the parser tables, compile the code, so that start-up need not."""
 
 import os
 import sys
@@ -16,16 +16,15 @@ class BuildPrepared(build_py):
         if self.editable_mode:
             return
         sys.path.insert(0, os.path.abspath(self.build_lib))
-        from pybootcfg import grammar, schema
+        from pybootcfg import bytecode, schema, tables
 
-        package = os.path.join(self.build_lib, "pybootcfg")
-        grammar.prepare(os.path.join(package, "grammars"))
-        for file in sorted(os.listdir(os.path.join(package, "formats"))):
-            name, extension = os.path.splitext(file)
-            if extension == ".py" and not name.startswith("_"):
-                path = os.path.join(package, "prepared", f"format_{name}.py")
-                with open(path, "w", encoding="utf-8") as out:
-                    out.write(schema.prepare(name))
+        prepared = os.path.join(self.build_lib, "pybootcfg", "prepared")
+        for kind, source in (("format", schema), ("grammar", tables)):
+            for name in source.names():
+                with open(os.path.join(prepared, f"{kind}_{name}.py"), "w", encoding="utf-8") as out:
+                    out.write(source.prepare(name))
+        with open(os.path.join(prepared, bytecode.FILE), "wb") as code:
+            code.write(bytecode.prepare())
 
 
 setup(cmdclass={"build_py": BuildPrepared})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getopt
+import os
 
 from pybootcfg.errors import UsageError
 from pybootcfg.results import FORMATS
@@ -81,10 +81,7 @@ def parse(arguments: list[str]) -> Command:
     """Read the command line as GNU getopt does; raise UsageError for what makes no sense."""
     command = Command()
     rest = [argument for argument in arguments if not _own_option(command, argument)]
-    try:
-        options, images = getopt.gnu_getopt(rest, _SHORT, _LONG)
-    except getopt.GetoptError as error:
-        raise UsageError(error.msg) from None
+    options, images = _gnu_getopt(rest)
     for name, value in options:
         _option(command, name, value)
     if not images:
@@ -97,6 +94,53 @@ def parse(arguments: list[str]) -> Command:
     if command.no_sandbox and (command.require_sandbox or command.runas):
         raise UsageError("--no-sandbox contradicts --require-sandbox and --runas")
     return command
+
+
+def _gnu_getopt(arguments: list[str]) -> tuple[list[tuple[str, str]], list[str]]:
+    """Return options with their values, and the rest, as `getopt.gnu_getopt` would: abbreviations, any order.
+
+    That imports `gettext` and `re`, which take as long as all else that this side of pygrub imports.
+    """
+    options, rest = [], []
+    waiting = iter(arguments)
+    for argument in waiting:
+        if argument == "--":
+            break
+        if argument.startswith("--"):
+            name, equals, value = argument[2:].partition("=")
+            name, takes_value = _long_option(name)
+            if takes_value and not equals:
+                following = next(waiting, None)
+                if following is None:
+                    raise UsageError(f"option --{name} requires argument")
+                value = following
+            elif equals and not takes_value:
+                raise UsageError(f"option --{name} must not have an argument")
+            options.append((f"--{name}", value))
+        elif argument.startswith("-") and argument != "-":
+            for letter in argument[1:]:
+                if letter not in _SHORT:
+                    raise UsageError(f"option -{letter} not recognized")
+                options.append((f"-{letter}", ""))
+        else:
+            rest.append(argument)
+            if os.environ.get("POSIXLY_CORRECT"):
+                break
+    return options, [*rest, *waiting]
+
+
+def _long_option(name: str) -> tuple[str, bool]:
+    """Return the option that a name or an abbreviation stands for, and whether it takes a value."""
+    if name in _LONG:
+        return name, False
+    if f"{name}=" in _LONG:
+        return name, True
+    possible = [option for option in _LONG if option.startswith(name)]
+    if not possible:
+        raise UsageError(f"option --{name} not recognized")
+    if len(possible) > 1:
+        raise UsageError(f"option --{name} not a unique prefix")
+    return possible[0].removesuffix("="), possible[0].endswith("=")
 
 
 #: our own, never abbreviated, so that they make no abbreviation of the others ambiguous

@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import signal
 
+from pybootcfg.cli.signals import signal
 from pybootcfg.errors import UsageError
 from pybootcfg.values import TYPE_CHECKING
 

@@ -10,14 +10,14 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import signal
 import sys
 
 from pybootcfg import limits
 from pybootcfg.cli.command_line import USAGE, Command, parse
 from pybootcfg.cli.outputs import KERNEL, RAMDISK, Outputs
-from pybootcfg.cli.record import Copied, Document, Failed, Listed, Named, Nonsense, Ready, Record
+from pybootcfg.cli.record import Copied, Document, Failed, Listed, Named, Nonsense, Ready, Unprepared
 from pybootcfg.cli.sandbox.settings import Settings
+from pybootcfg.cli.signals import signal
 from pybootcfg.cli.supervision import Task, started
 from pybootcfg.errors import BootcfgError, UsageError, printable
 from pybootcfg.results import Answer, dump_json, format_answer
@@ -27,6 +27,8 @@ from pybootcfg.values import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
+
+    from pybootcfg.cli.record import Record
 
 __all__ = ["USAGE", "Command", "main", "parse"]
 
@@ -103,7 +105,7 @@ def _run(command: Command) -> None:
             stack.callback(image.close)
         outputs = stack.enter_context(Outputs(command.output_directory)) if command.copies else None
         record = _ask(command, images, outputs)
-        for remark in () if isinstance(record, Ready) else record.remarks:
+        for remark in () if isinstance(record, Ready | Unprepared) else record.remarks:
             _say(remark)
         if isinstance(record, Failed):
             raise FailedRead(record.why)
@@ -126,13 +128,20 @@ def _ask(command: Command, images: list[FileSource], outputs: Outputs | None) ->
         _say("pygrub: WARNING: --no-sandbox: a guest's disk is read with all the rights of this user")
     else:
         task.settings = _settings(command, terminal=task.terminal is not None)
+    task.everything = task.terminal is not None  # a person cannot be asked twice
     with started(task) as reader:
         ready = reader.ready()
         if isinstance(ready, Failed):
             return ready
         if ready.missing:
             _say(f"pygrub: warning: the sandbox lacks {'; '.join(ready.missing)}")
-        return reader.answer()
+        answer = reader.answer()
+    if not isinstance(answer, Unprepared):
+        return answer
+    task.start_over()
+    with started(task) as reader:
+        ready = reader.ready()
+        return ready if isinstance(ready, Failed) else reader.answer()
 
 
 def _settings(command: Command, *, terminal: bool) -> Settings:

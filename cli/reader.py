@@ -7,14 +7,13 @@ and says what came of it.
 from __future__ import annotations
 
 import errno
-import importlib
 import os
 
-from pybootcfg import extraction, limits
+from pybootcfg import bytecode, extraction, limits
 from pybootcfg.boot import Abandoned, Boot, NothingBootableError, Request, boot_menu, find_boot, find_menu
 from pybootcfg.choose import choose
 from pybootcfg.cli.listing import list_entries, loose_menu, menu_json
-from pybootcfg.cli.record import Copied, Document, Listed, Named, Record
+from pybootcfg.cli.record import Copied, Document, Listed, Named
 from pybootcfg.cli.sandbox import layers, process
 from pybootcfg.cli.sandbox.prefetch import prefetch
 from pybootcfg.errors import BootcfgError, printable
@@ -24,6 +23,7 @@ from pybootcfg.menu import FileRef, Menu
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pybootcfg.cli.record import Record
     from pybootcfg.cli.supervision import Task
 
 
@@ -35,15 +35,18 @@ def prepare(task: Task) -> list[str]:
     """Import what may be needed and lock this process in; return the missing layers."""
     if task.settings:
         process.apply(task.settings)  # before all else, not to outlive the parent
-    prefetch()
+    prefetch(everything=task.everything)
+    if task.command.json:
+        import json  # noqa: F401
     if task.command.debug:
-        for module in ("traceback", "linecache", "tokenize"):
-            importlib.import_module(module)
+        import linecache  # noqa: F401
+        import traceback  # noqa: F401
     if task.terminal is not None:
         _prepare_menu(task)
     if not task.settings:
         return []
     missing = layers.confine(task.settings)
+    bytecode.seal(wanting=not task.everything)
     if missing and task.command.require_sandbox:
         raise SandboxIncomplete(f"the sandbox lacks {'; '.join(missing)}")
     return missing

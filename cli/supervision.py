@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import select
-import signal
 import sys
 import time
 
-from pybootcfg import limits
+from pybootcfg import bytecode, limits
 from pybootcfg.cli import record
 from pybootcfg.cli.outputs import close_all_but
-from pybootcfg.cli.record import Failed, Nonsense, Ready, Record
+from pybootcfg.cli.record import Failed, Nonsense, Ready, Unprepared
 from pybootcfg.errors import BootcfgError
 from pybootcfg.source import FileSource
 from pybootcfg.values import TYPE_CHECKING
@@ -23,7 +22,9 @@ if TYPE_CHECKING:
 
     from pybootcfg.cli.command_line import Command
     from pybootcfg.cli.menu import Terminal
+    from pybootcfg.cli.record import Record
     from pybootcfg.cli.sandbox.settings import Settings
+from pybootcfg.cli.signals import signal
 
 #: seconds that the reader has to end after its answer, or to put a terminal in order when told to stop
 FAREWELL = 2.0
@@ -38,7 +39,8 @@ class Task:
 
     `kernel` and `ramdisk` are descriptors to write to (-1: none), `terminal` one to show a menu on.
     Without `settings` the reader is not confined.  `screen` is the reader's view of the terminal, and
-    `remarks` are lines that it wants to be printed.
+    `remarks` are lines that it wants to be printed.  With `everything` it imports beforehand even what few
+    guests need.
     """
 
     def __init__(self, command: Command, images: list[FileSource]) -> None:
@@ -49,11 +51,24 @@ class Task:
         self.settings: Settings | None = None
         self.screen: Terminal | None = None
         self.remarks: list[str] = []
+        self.everything = False
 
     @property
     def descriptors(self) -> list[int]:
         """The open files that belong to the task."""
-        return [*(image.fd for image in self.images), *(fd for fd in (self.kernel, self.ramdisk) if fd >= 0)]
+        return [*(image.fd for image in self.images), *self.outputs]
+
+    @property
+    def outputs(self) -> list[int]:
+        """The descriptors to write to."""
+        return [fd for fd in (self.kernel, self.ramdisk) if fd >= 0]
+
+    def start_over(self) -> None:
+        """Take back what an earlier reader has written, for one that has everything."""
+        self.everything = True
+        for fd in self.outputs:
+            os.ftruncate(fd, 0)
+            os.lseek(fd, 0, os.SEEK_SET)
 
 
 class Reader:
@@ -82,7 +97,7 @@ class Reader:
         if self._read(1):
             raise Nonsense("the reader of the disk says more than its answer")
         status = self._wait()
-        if status != (1 if isinstance(said, Failed) else 0):
+        if status != (1 if isinstance(said, Failed | Unprepared) else 0):
             raise ReaderDied(_obituary(status, 0.0))
         return said
 
@@ -199,7 +214,9 @@ def _be_the_reader(task: Task, answering: int) -> NoReturn:
         finally:
             # Not an `except`: this catches nothing, but every error has to cross the pipe.
             error = sys.exception()
-            if error is not None:
+            if isinstance(error, bytecode.ModuleNeeded):
+                _say(answering, Unprepared(str(error)))
+            elif error is not None:
                 _say(answering, _failure(task, error))
     finally:
         os._exit(status)

@@ -14,6 +14,7 @@ rounds give the registers of many records side by side (`crc32c_records`).
 from __future__ import annotations
 
 import functools
+import struct
 import zlib
 
 from pybootcfg.errors import UsageError
@@ -26,17 +27,17 @@ _Tables = tuple[tuple[int, ...], ...]  #: what becomes of each value of each of 
 
 
 def _byte_table(polynomial: int) -> tuple[int, ...]:
-    table = []
-    for value in range(256):
+    table = [0]
+    for bit in range(8):
+        register = 1 << bit
         for _ in range(8):
-            value = value >> 1 ^ (polynomial if value & 1 else 0)
-        table.append(value)
+            register = register >> 1 ^ (polynomial if register & 1 else 0)
+        table += [value ^ register for value in table]
     return tuple(table)
 
 
 _CRC32C = _byte_table(CASTAGNOLI)
 _CRC16 = _byte_table(ANSI)
-_MIRRORED = bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 
 def crc32c(data: bytes, register: int = 0xFFFFFFFF) -> int:
@@ -104,8 +105,13 @@ def crc32_be(data: bytes, register: int = 0xFFFFFFFF) -> int:
     '0xfc891918'
     """
     # The bits of every byte in reverse make it the CRC-32 of zlib, which inverts before and after.
-    mirrored = zlib.crc32(data.translate(_MIRRORED), _mirror(register) ^ 0xFFFFFFFF)
+    mirrored = zlib.crc32(data.translate(_mirrored_bytes()), _mirror(register) ^ 0xFFFFFFFF)
     return _mirror(mirrored ^ 0xFFFFFFFF)
+
+
+@functools.cache
+def _mirrored_bytes() -> bytes:
+    return bytes(int(f"{value:08b}"[::-1], 2) for value in range(256))
 
 
 def _mirror(value: int) -> int:
@@ -141,10 +147,8 @@ def _tables(step: int) -> _Tables:
 @functools.cache
 def _translations(step: int) -> tuple[tuple[bytes, ...], ...]:
     """Return `_tables(step)` for `bytes.translate`: for each input byte, each output byte."""
-    return tuple(
-        tuple(bytes(value >> shift & 0xFF for value in table) for shift in range(0, 32, 8))
-        for table in _tables(step)
-    )
+    packed = (struct.pack("<256I", *table) for table in _tables(step))
+    return tuple(tuple(table[lane::4] for lane in range(4)) for table in packed)
 
 
 def _moved(lanes: bytes, step: int) -> int:

@@ -1,9 +1,9 @@
 """From grammars to parsers: LALR tables made by Lark, run here with positions kept.
 
 `load("grub2")` takes grammars/grub2.lark.  Lark checks the grammar (LALR(1), strict: no conflict, no
-two terminals that collide) and computes the tables; the build does that once and ships them as JSON
-beside the grammar, so that start-up needs neither Lark nor its 30 ms.  Tables carry the digest of
-the grammar they were made from, and stale ones are not used.
+two terminals that collide) and computes the tables.  The build does that once (`prepare`) and writes
+them down as a module, with the terminals as compiled regular expressions, so that start-up needs
+neither Lark nor `re`.  From the sources there is nothing prepared, and all is made when asked for.
 
 A parse gives `Tree`s and `Token`s, shaped as Lark shapes them: aliases name trees, `_rules` are
 inlined, `?rules` with one child vanish, terminals that are filtered out leave no token.  Every tree
@@ -18,17 +18,16 @@ from __future__ import annotations
 
 import bisect
 import functools
-import hashlib
-import json
-import os
-import re
+import importlib
+from itertools import accumulate
 
-from pybootcfg import grammars, limits
+from pybootcfg import limits
 from pybootcfg.errors import ConfigError
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    import re
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any, TypedDict
 
     class Place(TypedDict):
@@ -40,9 +39,7 @@ if TYPE_CHECKING:
         excerpt: str
 
 
-_FOLDER = os.path.dirname(os.path.abspath(grammars.__file__))
-_END = "$END"
-_BASIC = "// lexer: basic\n"  # first line of a grammar whose reserved words are reserved everywhere
+_END = "$END"  # Lark's name for the end of the text
 
 
 class Token(NamedTuple):
@@ -92,7 +89,7 @@ class Text:
 
     @functools.cached_property
     def _starts(self) -> list[int]:
-        return [0, *(match.end() for match in re.finditer("\n", self.text))]
+        return [0, *accumulate(len(line) + 1 for line in self.text.split("\n")[:-1])]
 
     def line(self, offset: int) -> int:
         """Return the number in the file, from 1, of the line that `offset` is in."""
@@ -157,25 +154,26 @@ class Rule(NamedTuple):
 
 
 class Scanner(NamedTuple):
-    """The terminals that one parser state accepts, as one regular expression."""
+    """The terminals that some parser states accept, as one regular expression."""
 
-    pattern: re.Pattern[str]
-    keywords: dict[str, dict[str, str]]  #: for a terminal, the texts that are another terminal's
+    match: Callable[[str, int], re.Match[str] | None]
+    keywords: Mapping[str, Mapping[str, str]]  #: for a terminal, the texts that are another terminal's
 
 
 class Parser:
     """An LALR(1) parser with a contextual scanner, run from tables."""
 
-    def __init__(self, tables: dict[str, Any]) -> None:
-        self._actions: list[dict[str, int]] = tables["actions"]
-        self._gotos: list[dict[str, int]] = tables["gotos"]
-        self._rules = [_parse_rule(*rule) for rule in tables["rules"]]
-        self._terminals: dict[str, list[Any]] = tables["terminals"]
+    def __init__(self, tables: Mapping[str, Any]) -> None:
+        self._actions: Sequence[Mapping[str, int]] = tables["actions"]
+        self._gotos: Sequence[Mapping[str, int]] = tables["gotos"]
+        self._rules = [Rule(*rule) for rule in tables["rules"]]
+        self._strings: Mapping[str, str] = tables["strings"]
         self._start: int = tables["start"]
         self._accept: int = tables["accept"]
         self._ignore = frozenset(tables["ignore"])
-        self._contextual: bool = tables["contextual"]
-        self._scanners: dict[frozenset[str], Scanner] = {}
+        self._scanners: Sequence[Sequence[Any]] = tables["scanners"]
+        self._numbers: Sequence[int] = tables["scanner_of_state"]
+        self._made: list[Scanner | None] = [None] * len(self._scanners)
         self._by_state: list[Scanner | None] = [None] * len(self._actions)
 
     def parse(self, text: Text) -> Tree:
@@ -205,7 +203,7 @@ class Parser:
             matched = ""
             if not (prefix and len(row) == 1 and _END in row):
                 scanner = scanners[state] or self._scanner(state)
-                while match := scanner.pattern.match(source, position):
+                while match := scanner.match(source, position):
                     kind = match.lastgroup or ""
                     if kind not in self._ignore:
                         break
@@ -252,15 +250,15 @@ class Parser:
                 limits.SYNTAX_TOKENS.check(tokens, text.file)
 
     def _scanner(self, state: int) -> Scanner:
-        accepted = frozenset(self._actions[state].keys() if self._contextual else self._terminals)
-        accepted = (accepted | self._ignore) - {_END}
-        if accepted not in self._scanners:
-            chosen = {name: self._terminals[name] for name in self._terminals if name in accepted}
-            self._scanners[accepted] = _scanner(chosen)
-        scanner = self._by_state[state] = self._scanners[accepted]
+        number = self._numbers[state]
+        scanner = self._made[number]
+        if scanner is None:
+            pattern, keywords, compiled = self._scanners[number]
+            scanner = self._made[number] = Scanner(_pattern(pattern, compiled).match, keywords)
+        self._by_state[state] = scanner
         return scanner
 
-    def _unexpected(self, text: Text, token: Token, row: dict[str, int]) -> SyntaxMismatch:
+    def _unexpected(self, text: Text, token: Token, row: Mapping[str, int]) -> SyntaxMismatch:
         found = "the end of the file" if token.type == _END else f"{token.text[:40]!r}"
         expected = sorted({self._describe(name) for name in row})
         wanted = " or ".join([", ".join(expected[:-1]), expected[-1]] if len(expected) > 1 else expected)
@@ -270,35 +268,8 @@ class Parser:
     def _describe(self, terminal: str) -> str:
         if terminal == _END:
             return "the end of the file"
-        pattern, is_string, *_ = self._terminals[terminal]
-        return repr(pattern) if is_string else terminal.strip("_").replace("_", " ").lower()
-
-
-def _scanner(terminals: dict[str, list[Any]]) -> Scanner:
-    """Join terminals into one pattern; a string that a regexp matches too becomes its keyword."""
-    keywords: dict[str, dict[str, str]] = {}
-    embedded = set()
-    for name, (_, is_string, regexp, priority, _width) in terminals.items():
-        if is_string:
-            continue
-        for other, (text, other_is_string, other_regexp, other_priority, _) in terminals.items():
-            plain = other_is_string and priority == other_priority and not other_regexp.startswith("(?")
-            if plain and re.fullmatch(regexp, text):
-                keywords.setdefault(name, {})[text] = other
-                embedded.add(other)
-    ordered = sorted(
-        (name for name in terminals if name not in embedded),
-        key=lambda name: (-terminals[name][3], -terminals[name][4], -len(terminals[name][0]), name),
-    )
-    # A state that accepts nothing but the end still needs a pattern, one that never matches.
-    pattern = "|".join(f"(?P<{name}>{terminals[name][2]})" for name in ordered) or "(?!)"
-    return Scanner(re.compile(pattern), keywords)
-
-
-def _parse_rule(origin: str, name: str, symbols: list[str], inlined: bool, transparent: bool) -> Rule:
-    kept = tuple((position, symbol) for position, symbol in enumerate(symbols) if symbol != "drop")
-    grows = inlined and symbols == ["inline", "token"]
-    return Rule(origin, name, len(symbols), kept, inlined, transparent, grows)
+        string = self._strings.get(terminal)
+        return terminal.strip("_").replace("_", " ").lower() if string is None else repr(string)
 
 
 def _build(rule: Rule, values: list[Any], offset: int) -> Any:
@@ -323,119 +294,26 @@ def _build(rule: Rule, values: list[Any], offset: int) -> Any:
     return Tree(rule.name, children, offset)
 
 
-@functools.cache
-def _source(name: str) -> str:
-    with open(os.path.join(_FOLDER, f"{name}.lark"), encoding="utf-8") as file:
-        return file.read()
+def _pattern(pattern: str, compiled: tuple[Any, ...] | None) -> re.Pattern[str]:
+    """Return a regular expression, made from its compiled form where that fits this Python."""
+    import _sre  # type: ignore[import-not-found]
 
+    if compiled and compiled[0] == _sre.MAGIC:
+        _, flags, code, groups, names, by_number = compiled
+        made: re.Pattern[str] = _sre.compile(pattern, flags, list(code), groups, names, by_number)
+        return made
+    import re
 
-@functools.cache
-def _prepared(name: str) -> str:
-    """Return the text of the prepared tables, empty when there are none."""
-    try:
-        with open(os.path.join(_FOLDER, f"{name}.json"), encoding="utf-8") as file:
-            return file.read()
-    except FileNotFoundError:
-        return ""
-
-
-def digest(text: str) -> str:
-    """Return what ties tables to the grammar they were made from."""
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def compile_tables(name: str) -> dict[str, Any]:
-    """Have Lark check the grammar and compute its tables, as plain data.
-
-    Raises lark.exceptions.GrammarError when the grammar is not LALR(1) or its terminals collide.
-    """
-    import lark
-
-    text = _source(name)
-    lexer = "basic" if text.startswith(_BASIC) else "contextual"
-    grammar = lark.Lark(text, parser="lalr", lexer=lexer, strict=True, maybe_placeholders=False)
-    table = grammar.parser.parser._parse_table
-    rules = {rule: index for index, rule in enumerate(grammar.rules)}
-    actions: list[dict[str, int]] = [{} for _ in range(len(table.states))]
-    gotos: list[dict[str, int]] = [{} for _ in range(len(table.states))]
-    terminals = {terminal.name: terminal for terminal in grammar.terminals}
-    for state, row in table.states.items():
-        for symbol, (action, argument) in row.items():
-            shifts = str(action) == "Shift"
-            if symbol in terminals or symbol == _END:
-                actions[state][symbol] = argument if shifts else ~rules[argument]
-            else:
-                gotos[state][symbol] = argument
-    order = _order(table.start_states["start"], actions, gotos)
-    return {
-        "digest": digest(text),
-        "start": 0,
-        "accept": order[table.end_states["start"]],
-        "actions": [_renumbered(actions[state], order) for state in order],
-        "gotos": [_renumbered(gotos[state], order) for state in order],
-        "rules": [_rule(rule) for rule in grammar.rules],
-        "terminals": {name: _terminal(terminal) for name, terminal in terminals.items()},
-        "ignore": list(grammar.ignore_tokens),
-        "contextual": lexer == "contextual",
-    }
-
-
-def _order(start: int, actions: list[dict[str, int]], gotos: list[dict[str, int]]) -> dict[int, int]:
-    """Return the states in the order in which they are reached; Lark's own differs from run to run."""
-    order = {start: 0}
-    for state in (pending := [start]):
-        for _, target in sorted({**actions[state], **gotos[state]}.items()):
-            if target >= 0 and target not in order:
-                order[target] = len(order)
-                pending.append(target)
-    return order
-
-
-def _renumbered(row: dict[str, int], order: dict[int, int]) -> dict[str, int]:
-    return {symbol: order[value] if value >= 0 else value for symbol, value in row.items()}
-
-
-def _rule(rule: Any) -> list[Any]:
-    symbols = [
-        ("drop" if symbol.filter_out and not rule.options.keep_all_tokens else "token")
-        if symbol.is_term
-        else ("inline" if symbol.name.startswith("_") else "tree")
-        for symbol in rule.expansion
-    ]
-    origin = str(rule.origin.name)
-    inlined = origin.startswith("_") and not rule.alias
-    transparent = rule.options.expand1 and not rule.alias
-    return [origin, rule.alias or rule.options.template_source or origin, symbols, inlined, transparent]
-
-
-def _terminal(terminal: Any) -> list[Any]:
-    pattern = terminal.pattern
-    is_string = pattern.type == "str"
-    return [pattern.value, is_string, pattern.to_regexp(), terminal.priority, pattern.max_width]
-
-
-def prepare(folder: str) -> None:
-    """Write the tables of every grammar into `folder`, for `load` to find."""
-    for name in _names():
-        with open(os.path.join(folder, f"{name}.json"), "w", encoding="utf-8") as out:
-            json.dump(compile_tables(name), out, separators=(",", ":"), sort_keys=True)
-            out.write("\n")
-
-
-def _names() -> list[str]:
-    files = map(os.path.splitext, sorted(os.listdir(_FOLDER)))
-    return [name for name, extension in files if extension == ".lark"]
-
-
-def prefetch() -> None:
-    """Have `load` find every grammar in memory, for a process that will not be able to open files."""
-    if not all([digest(_source(name)) in _prepared(name) for name in _names()]):  # noqa: C419  read every one
-        import lark  # noqa: F401  it makes the tables when a grammar is asked for
+    return re.compile(pattern)
 
 
 @functools.cache
 def load(name: str) -> Parser:
-    """Return the parser of grammars/NAME.lark, from prepared tables when they are current."""
-    if digest(_source(name)) in _prepared(name):
-        return Parser(json.loads(_prepared(name)))
-    return Parser(compile_tables(name))
+    """Return the parser of grammars/NAME.lark, from prepared tables where there are any."""
+    try:
+        tables = importlib.import_module(f"pybootcfg.prepared.grammar_{name}").TABLES
+    except ModuleNotFoundError:  # run from the sources
+        from pybootcfg.tables import compile_tables
+
+        tables = compile_tables(name)
+    return Parser(tables)

@@ -6,8 +6,6 @@ form cannot hold is refused, never bent into something else.
 
 from __future__ import annotations
 
-import json
-
 from pybootcfg.errors import BootcfgError
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
 
@@ -50,6 +48,8 @@ def format_answer(answer: Answer, form: str) -> bytes:
 
 def dump_json(value: Any) -> bytes:
     """Return a JSON document: ASCII only, so that undecodable names survive as escapes; ends in a newline."""
+    import json
+
     return json.dumps(value, ensure_ascii=True, separators=(", ", ": ")).encode("ascii") + b"\n"
 
 

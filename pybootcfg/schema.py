@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import functools
 import importlib
+import os
 import struct
 import sys
 
@@ -427,20 +428,25 @@ class Format:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._plans: dict[str, tuple[Any, ...] | None] = {}
         try:
             prepared = importlib.import_module(f"pybootcfg.prepared.format_{name}")
         except ModuleNotFoundError:  # run from the sources
             importlib.import_module(f"pybootcfg.formats.{name}")
             return
         vars(self).update(prepared.CONSTANTS)
-        for schema, plan in prepared.PLANS.items():
-            setattr(self, schema, Decoder(schema, Prepared(name, schema, plan and _plan(plan))))
+        self._plans = prepared.PLANS
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(importlib.import_module(f"pybootcfg.formats.{self._name}"), name)
-        construct = sys.modules["construct"]
-        if isinstance(value, construct.Construct):
-            value = Decoder(name, value)
+        value: Any
+        if name in self._plans:
+            literal = self._plans[name]
+            value = Decoder(name, Prepared(self._name, name, _plan(literal) if literal else None))
+        else:
+            value = getattr(importlib.import_module(f"pybootcfg.formats.{self._name}"), name)
+            construct = sys.modules["construct"]
+            if isinstance(value, construct.Construct):
+                value = Decoder(name, value)
         setattr(self, name, value)
         return value
 
@@ -449,6 +455,14 @@ class Format:
 def load(name: str) -> Format:
     """Return the format named `name`: a module of formats/ with decoders in place of its schemas."""
     return Format(name)
+
+
+def names() -> list[str]:
+    """Return the names of all formats."""
+    from pybootcfg import formats
+
+    files = map(os.path.splitext, sorted(os.listdir(formats.__path__[0])))
+    return [name for name, extension in files if extension == ".py" and not name.startswith("_")]
 
 
 def prepare(name: str) -> str:

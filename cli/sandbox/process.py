@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
 
 from pybootcfg.cli.sandbox import kernel
+from pybootcfg.cli.signals import signal
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -23,6 +23,15 @@ if TYPE_CHECKING:
     from pybootcfg.tracing import Field
 
 
+def uuid_text(raw: bytes) -> str:
+    """Return a UUID whose fields are big-endian as RFC 9562 writes it.
+
+    >>> uuid_text(bytes(range(16)))
+    '00010203-0405-0607-0809-0a0b0c0d0e0f'
+    """
+    return "-".join(raw[first:end].hex() for first, end in ((0, 4), (4, 6), (6, 8), (8, 10), (10, 16)))
+
+
 class Extent(NamedTuple):
     """`length` bytes of a file that lie at `offset` of `source`."""
 

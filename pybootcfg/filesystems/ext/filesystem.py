@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from bisect import bisect_left
 from contextlib import suppress
 from functools import cached_property
@@ -19,6 +18,7 @@ from pybootcfg.filesystems.base import (
     Run,
     Stretch,
     Structure,
+    uuid_text,
 )
 from pybootcfg.filesystems.ext.blocks import Blocks
 from pybootcfg.filesystems.ext.directory import Directory
@@ -123,7 +123,7 @@ class Ext(Filesystem):
     def uuid(self) -> str:
         """The UUID in lower case, empty when it is all zeros."""
         raw: bytes = self.superblock.record.s_uuid
-        return str(uuid.UUID(bytes=raw)) if any(raw) else ""
+        return uuid_text(raw) if any(raw) else ""
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -7,9 +7,10 @@ before it; else the short name counts.
 
 from __future__ import annotations
 
-import datetime
+import functools
 
 from pybootcfg import schema
+from pybootcfg.filesystems import dates
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -19,8 +20,13 @@ if TYPE_CHECKING:
 _fat = schema.load("fat")
 
 #: The code pages that a short name may be written in; the first is what Linux takes unless told otherwise.
-#: They are decoded through tables made here, since a sandboxed process cannot load a codec later.
-_CODE_PAGES = tuple(bytes(range(256)).decode(page) for page in ("cp437", "cp850"))
+_CODE_PAGES = ("cp437", "cp850")
+
+
+@functools.cache
+def _code_page(page: int) -> str:
+    """Return the characters of a code page by their numbers."""
+    return bytes(range(256)).decode(_CODE_PAGES[page])
 
 
 class Entry(NamedTuple):
@@ -108,7 +114,7 @@ def short_name(raw: bytes, lower_case: int, *, page: int = 0) -> str:
     """
     if raw[0] == _fat.KANJI_E5:
         raw = b"\xe5" + raw[1:]
-    text = "".join(map(_CODE_PAGES[page].__getitem__, raw))
+    text = _decoded(raw, page)
     base, extension = (part.partition("\0")[0].rstrip(" ") for part in (text[:8], text[8:]))
     if lower_case & _fat.LOWER_CASE_BASE:
         base = _lower(base, page)
@@ -121,12 +127,18 @@ def label_text(raw: bytes) -> str:
     """Return a volume label of eleven bytes as text."""
     if raw[0] == _fat.KANJI_E5:
         raw = b"\xe5" + raw[1:]
-    return "".join(map(_CODE_PAGES[0].__getitem__, raw)).partition("\0")[0].rstrip(" ")
+    return _decoded(raw, 0).partition("\0")[0].rstrip(" ")
+
+
+def _decoded(raw: bytes, page: int) -> str:
+    return raw.decode("ascii") if raw.isascii() else "".join(map(_code_page(page).__getitem__, raw))
 
 
 def _lower(text: str, page: int) -> str:
     """Lower the letters whose lower case the code page has too."""
-    return "".join(low if (low := char.lower()) in _CODE_PAGES[page] else char for char in text)
+    if text.isascii():
+        return text.lower()
+    return "".join(low if (low := char.lower()) in _code_page(page) else char for char in text)
 
 
 def short_name_checksum(raw: bytes) -> int:
@@ -150,16 +162,8 @@ def fold(name: str) -> str:
 
 def timestamp(date: int, time: int) -> int | None:
     """Return seconds since 1970 for a date and time as FAT has them; None when there is no such day."""
-    try:
-        moment = datetime.datetime(
-            1980 + (date >> 9),
-            date >> 5 & 0xF,
-            date & 0x1F,
-            time >> 11,
-            time >> 5 & 0x3F,
-            2 * (time & 0x1F),
-            tzinfo=datetime.UTC,
-        )
-    except ValueError:
+    year, month, day = 1980 + (date >> 9), date >> 5 & 0xF, date & 0x1F
+    hour, minute, second = time >> 11, time >> 5 & 0x3F, 2 * (time & 0x1F)
+    if not dates.is_day(year, month, day) or hour > 23 or minute > 59 or second > 59:
         return None
-    return int(moment.timestamp())
+    return dates.timestamp(year, month, day, hour, minute, second)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import calendar
-
 from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded, UnsupportedFeature
+from pybootcfg.filesystems import dates
 from pybootcfg.filesystems.iso9660.zisofs import Compression
 from pybootcfg.source import Source
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
@@ -305,4 +304,4 @@ def _seconds(
         return None
     # Linux too takes the offset for 0 when it is none: clause 9.1.5 gives it as -48 to 52
     offset = quarters if -52 <= quarters <= 52 else 0
-    return calendar.timegm((year, month, day, hour, minute, second)) - offset * 15 * 60
+    return dates.timestamp(year, month, day, hour, minute, second) - offset * 15 * 60

@@ -6,11 +6,10 @@ Specification: fs/reiserfs of Linux 6.1; labels and UUIDs as libblkid of util-li
 from __future__ import annotations
 
 import functools
-import uuid
 
 from pybootcfg import schema
 from pybootcfg.errors import ImageError, LimitExceeded
-from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options, Structure
+from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options, Structure, uuid_text
 from pybootcfg.filesystems.reiserfs import directory, hashes
 from pybootcfg.filesystems.reiserfs.journal import Journal, Transaction
 from pybootcfg.filesystems.reiserfs.node import ReiserfsNode
@@ -140,7 +139,7 @@ class Reiserfs(Filesystem):
         """The UUID of the super block; format 3.5 has none."""
         if self._identity is None or not any(self._identity.s_uuid):
             return ""
-        return str(uuid.UUID(bytes=self._identity.s_uuid))
+        return uuid_text(self._identity.s_uuid)
 
     @property
     def features(self) -> tuple[str, ...]:
