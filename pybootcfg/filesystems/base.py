@@ -49,6 +49,19 @@ class Inline(NamedTuple):
 Run = Extent | Hole | Inline
 
 
+def numbered(name: str) -> tuple[str, int, str]:
+    """Split a name such as `inode[12].xattr` into `inode`, 12 and `.xattr`; -1 where there is no number.
+
+    >>> numbered("group[3].cg")
+    ('group', 3, '.cg')
+    """
+    family, _, rest = name.partition("[")
+    index, bracket, part = rest.partition("]")
+    if not bracket or not (index.isascii() and index.isdecimal()) or len(index) > len(str(1 << 64)):
+        return name, -1, ""
+    return family, int(index), part
+
+
 class Structure(NamedTuple):
     """An on-disk structure that a file system names, for `inspect`."""
 
@@ -70,6 +83,45 @@ class Stretch(Decoder):
         from pybootcfg.tracing import stretch
 
         return stretch(self.name, source, offset, self.length, self.bits)
+
+
+class Followed(Decoder):
+    """A structure that bytes without fields follow, such as its name: `parts` are their names and lengths."""
+
+    def __init__(self, decoder: Decoder, *parts: tuple[str, int]) -> None:
+        super().__init__(decoder.name, decoder.schema, decoder.order)
+        self.parts = [part for part in parts if part[1] > 0]
+
+    def trace(self, source: Source, offset: int) -> Field:
+        """Decode the structure field by field, and what follows as one field for each part."""
+        from pybootcfg.tracing import stretch
+
+        field = super().trace(source, offset)
+        for name, length in self.parts if not any(child.error for child in field.children) else ():
+            field.children.append(stretch(name, source, offset + field.size, length))
+            field.size += field.children[-1].size
+        return field
+
+
+def repeated(decoder: Decoder, count: int) -> Decoder:
+    """Return the decoder of `count` structures of fixed size that lie side by side."""
+    from construct import Array
+
+    return Decoder(decoder.name, Array(count, decoder.schema), decoder.order)
+
+
+def length_of(decoder: Decoder) -> int:
+    """Return how many bytes a structure takes, or a bound on that where its contents say."""
+    if isinstance(decoder, Stretch):
+        return decoder.length
+    more = sum(length for _, length in decoder.parts) if isinstance(decoder, Followed) else 0
+    try:
+        return decoder.size + more
+    except TypeError:
+        return VARIABLE + more
+
+
+VARIABLE = 65536  #: bytes; no structure whose size its contents tell is longer
 
 
 class DecodedStructure(Decoder):
@@ -216,9 +268,13 @@ class Filesystem(ABC):
         """Yield the structures for a dump of everything: those of `structures` and many more like them."""
         return self.structures()
 
+    def below(self, name: str) -> Iterator[Structure]:  # noqa: ARG002 - for readers that need not list all
+        """Yield structures, among them all whose names begin with `name`, such as `inode[12]`."""
+        return self.structures()
+
     def structure(self, name: str) -> Structure | None:
         """Return the structure called `name`, such as `inode[12]`, which `structures` may leave out."""
-        return next((structure for structure in self.structures() if structure.name == name), None)
+        return next((structure for structure in self.below(name) if structure.name == name), None)
 
     def node_structures(self, node: Node) -> Iterator[Structure]:  # noqa: ARG002 - for readers that know some
         """Yield the structures that make a file: its inode, its directory entry."""
