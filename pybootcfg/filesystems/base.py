@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterator
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from pybootcfg import limits
-from pybootcfg.errors import GuestFileMissing, printable
+from pybootcfg.errors import BootcfgError, GuestFileMissing, ImageError, LimitExceeded, printable
 from pybootcfg.kind import Kind
 from pybootcfg.schema import Decoder, Prepared
 from pybootcfg.source import Source
@@ -63,11 +63,15 @@ def numbered(name: str) -> tuple[str, int, str]:
 
 
 class Structure(NamedTuple):
-    """An on-disk structure that a file system names, for `inspect`."""
+    """An on-disk structure that a file system names, for `inspect`.
+
+    `offset` is in bytes of `source`, which is the file system's own where it is None.
+    """
 
     name: str
     decoder: Decoder
     offset: int
+    source: Source | None = None
 
 
 class Stretch(Decoder):
@@ -112,8 +116,8 @@ def repeated(decoder: Decoder, count: int) -> Decoder:
 
 def length_of(decoder: Decoder) -> int:
     """Return how many bytes a structure takes, or a bound on that where its contents say."""
-    if isinstance(decoder, Stretch):
-        return decoder.length
+    if isinstance(decoder, (Stretch, Fault)):
+        return decoder.length if isinstance(decoder, Stretch) else 0
     more = sum(length for _, length in decoder.parts) if isinstance(decoder, Followed) else 0
     try:
         return decoder.size + more
@@ -122,6 +126,26 @@ def length_of(decoder: Decoder) -> int:
 
 
 VARIABLE = 65536  #: bytes; no structure whose size its contents tell is longer
+
+
+class Fault(Decoder):
+    """Stands where structures end that damage keeps from being told."""
+
+    def __init__(self, error: BootcfgError) -> None:
+        super().__init__("fault", Prepared("", "fault", None))
+        self.error = error
+
+    def trace(self, _source: Source, offset: int) -> Field:
+        """Return a field that says why."""
+        from pybootcfg.tracing import Field
+
+        return Field(self.name, "fault", offset, error=str(self.error))
+
+
+def fault(name: str, error: BootcfgError) -> Structure:
+    """Return what is shown for the rest of `name`, which cannot be told."""
+    offset = error.offset if isinstance(error, ImageError) and error.offset else 0
+    return Structure(f"{name}.fault" if name else "fault", Fault(error), offset)
 
 
 class DecodedStructure(Decoder):
@@ -287,6 +311,32 @@ class Filesystem(ABC):
     def owner(self, offset: int) -> str:  # noqa: ARG002 - for readers that can tell
         """Return the name of the structure that holds a byte, where that needs no search; else nothing."""
         return ""
+
+    def nodes(self) -> Iterator[tuple[bytes, Node]]:
+        """Yield all files and directories with their paths, each directory once, the root first.
+
+        A directory that cannot be read is a warning.  Raises LimitExceeded when there are too many.
+        """
+        budget = limits.INSPECT_FILES.budget("files")
+        todo: list[tuple[bytes, Node]] = [(b"", self.root)]
+        seen = set()
+        yield b"/", self.root
+        while todo:
+            folder, directory = todo.pop()
+            try:
+                if directory.key in seen:
+                    continue
+                seen.add(directory.key)
+                for name, node in directory.entries():
+                    budget.spend()
+                    path = folder + b"/" + name
+                    if node.kind is Kind.DIRECTORY:
+                        todo.append((path, node))
+                    yield path, node
+            except LimitExceeded:
+                raise
+            except BootcfgError as error:
+                self.warn(f"{printable(folder) or '/'}: {error}")
 
     @property
     def journal_state(self) -> str:

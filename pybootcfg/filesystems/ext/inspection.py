@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError, ImageError, UnsupportedFeature
-from pybootcfg.filesystems.base import Stretch, Structure, length_of, numbered
+from pybootcfg.filesystems.base import Stretch, Structure, fault, length_of, numbered
 from pybootcfg.filesystems.ext.log import Log, open_log
-from pybootcfg.filesystems.ext.logged import logged
+from pybootcfg.filesystems.ext.logged import fast_commits, logged
 from pybootcfg.filesystems.ext.owned import owned
 
 if TYPE_CHECKING:
@@ -49,16 +49,16 @@ class Structures:
         for group in range(self.superblock.groups):
             yield from self.group(group)
             try:
-                numbers = self._in_use(group)
+                numbers = list(self._in_use(group))
             except ImageError as error:
-                self.filesystem.warn(f"the inodes of group {group} are left out: {error}")
+                yield fault(f"group[{group}].inodes", error)
                 continue
             for number in numbers:
                 inodes.spend()
                 try:
                     yield from self.of_inode(number)
                 except BootcfgError as error:
-                    self.filesystem.warn(f"what inode {number} has is left out: {error}")
+                    yield fault(f"inode[{number}]", error)
 
     def below(self, name: str) -> Iterator[Structure]:
         """Yield those of the inode, the group or the journal that a name begins with; else those listed."""
@@ -67,7 +67,10 @@ class Structures:
             return self.of_inode(number)
         if family == "group" and 0 <= number < self.superblock.groups:
             return self.group(number)
-        if family.startswith("journal"):
+        log = self.log() if family.startswith("journal") else None
+        if log and family == "journal.block" and log.first <= number < log.last:
+            return logged(log, [number])
+        if log:
             return self.journal()
         return self.listed()
 
@@ -92,7 +95,8 @@ class Structures:
         log = self.log()
         if log is not None:
             yield Structure("journal.superblock", jbd2.superblock, log.offset(0))
-            yield from logged(log)
+            yield from logged(log, range(log.first, log.last))
+            yield from fast_commits(log)
 
     def log(self) -> Log | None:
         """Return the journal, None where there is none that can be read."""
@@ -188,18 +192,14 @@ class Structures:
 
     def _in_journal(self, offset: int) -> str:
         """Return the name of the structure of the journal at a byte."""
-        log, size = self.log(), self.superblock.block_size
-        if log is None:
+        log = self.log()
+        position = log.position(offset) if log else None
+        if log is None or position is None:
             return ""
-        for position in range(log.superblock.s_maxlen):
-            with suppress(ImageError):
-                if log.offset(position) == offset // size * size:
-                    return next(
-                        (
-                            found.name
-                            for found in self.journal()
-                            if found.offset <= offset < found.offset + length_of(found.decoder)
-                        ),
-                        "",
-                    )
+        if position == 0:
+            return "journal.superblock"
+        in_area = position in log.fast_commit_area
+        for found in fast_commits(log) if in_area else logged(log, [position]):
+            if found.offset <= offset < found.offset + length_of(found.decoder):
+                return found.name
         return ""

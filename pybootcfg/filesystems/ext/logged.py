@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pybootcfg import schema
 from pybootcfg.errors import ImageError
@@ -14,9 +14,9 @@ layout = schema.load("ext")
 jbd2 = schema.load("jbd2")
 
 
-def logged(log: Log) -> Iterator[Structure]:
-    """Yield what the blocks of the log say, in the order of their places, old transactions too."""
-    for position in range(log.first, log.last):
+def logged(log: Log, positions: Iterable[int]) -> Iterator[Structure]:
+    """Yield what some blocks of the log say, old transactions too."""
+    for position in positions:
         try:
             data = log.read(position)
         except ImageError:
@@ -34,7 +34,6 @@ def logged(log: Log) -> Iterator[Structure]:
             yield Structure(f"{name}.commit", jbd2.commit_header, offset)
         else:
             yield Structure(f"{name}.header", jbd2.header, offset)
-    yield from _fast_commits(log)
 
 
 def _end(log: Log, data: bytes) -> int:
@@ -72,7 +71,7 @@ def _revokes(log: Log, data: bytes, name: str, offset: int) -> Iterator[Structur
         yield Structure(f"{name}.tail", jbd2.block_tail, offset + end)
 
 
-def _fast_commits(log: Log) -> Iterator[Structure]:
+def fast_commits(log: Log) -> Iterator[Structure]:
     """Yield the tags of the area behind the log, up to the first that cannot be one."""
     number = 0
     for position in log.fast_commit_area:
