@@ -116,6 +116,8 @@ def repeated(decoder: Decoder, count: int) -> Decoder:
 
 def length_of(decoder: Decoder) -> int:
     """Return how many bytes a structure takes, or a bound on that where its contents say."""
+    if isinstance(decoder, DecodedStructure):
+        return length_of(decoder.inner)
     if isinstance(decoder, (Stretch, Fault)):
         return decoder.length if isinstance(decoder, Stretch) else 0
     more = sum(length for _, length in decoder.parts) if isinstance(decoder, Followed) else 0
@@ -149,7 +151,19 @@ def fault(name: str, error: BootcfgError) -> Structure:
 
 
 class DecodedStructure(Decoder):
-    """Decodes what lies on the disk in another form, such as compressed: addresses count through that."""
+    """Decodes by `inner` what lies on the disk in another form, such as compressed, in `block`.
+
+    Addresses count through the block as if it lay on the disk as it is.
+    """
+
+    def __init__(self, inner: Decoder, block: Source) -> None:
+        super().__init__(inner.name, Prepared("", inner.name, None))
+        self.inner = inner
+        self.block = block
+
+    def trace(self, source: Source, offset: int) -> Field:  # noqa: ARG002 - it is in another one
+        """Decode the structure at an address within the block."""
+        return self.inner.trace(self.block, offset)
 
 
 class Options(NamedTuple):
