@@ -107,13 +107,6 @@ class Followed(Decoder):
         return field
 
 
-def repeated(decoder: Decoder, count: int) -> Decoder:
-    """Return the decoder of `count` structures of fixed size that lie side by side."""
-    from construct import Array
-
-    return Decoder(decoder.name, Array(count, decoder.schema), decoder.order)
-
-
 def length_of(decoder: Decoder) -> int:
     """Return how many bytes a structure takes, or a bound on that where its contents say."""
     if isinstance(decoder, DecodedStructure):

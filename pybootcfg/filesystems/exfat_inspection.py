@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError
-from pybootcfg.filesystems.base import Stretch, Structure, length_of, numbered, repeated
+from pybootcfg.filesystems.base import Stretch, Structure, length_of, numbered
 from pybootcfg.kind import Kind
 from pybootcfg.schema import Decoder
 
@@ -96,7 +96,7 @@ class Structures:
         for name, sector in (("", 0), ("backup_", _exfat.BACKUP_BOOT_SECTOR)):
             offset = sector * size
             yield Structure(f"{name}boot_sector", _exfat.boot_sector, offset)
-            words = repeated(_exfat.boot_checksum, size // _exfat.boot_checksum.size)
+            words = _exfat.boot_checksum.repeated(size // _exfat.boot_checksum.size)
             yield Structure(f"{name}boot_checksum", words, offset + _exfat.CHECKSUM_SECTORS * size)
 
     def table_entry(self, number: int) -> Structure:
@@ -132,7 +132,7 @@ class Structures:
                     decoder = Stretch(name, length, max(0, min(bits, 8 * length)))
                     bits -= 8 * length
                 else:
-                    decoder = repeated(_exfat.upcase_unit, length // _exfat.upcase_unit.size)
+                    decoder = _exfat.upcase_unit.repeated(length // _exfat.upcase_unit.size)
                 yield Structure(whole, decoder, offset)
 
     def directory(self, node: ExfatNode, name: str) -> Iterator[Structure]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from pybootcfg import schema
 from pybootcfg.errors import ImageError
-from pybootcfg.filesystems.base import Followed, Structure, repeated
+from pybootcfg.filesystems.base import Followed, Structure
 from pybootcfg.filesystems.ext.log import Log
 from pybootcfg.schema import Decoder
 
@@ -66,7 +66,7 @@ def _revokes(log: Log, data: bytes, name: str, offset: int) -> Iterator[Structur
     decoder = jbd2.revoke_record_64bit if wide else jbd2.revoke_record
     count = (min(jbd2.revoke_header.decode(data).r_count, end) - start) // decoder.size
     if count > 0:
-        yield Structure(f"{name}.revokes", repeated(decoder, count), offset + start)
+        yield Structure(f"{name}.revokes", decoder.repeated(count), offset + start)
     if log.checksummed:
         yield Structure(f"{name}.tail", jbd2.block_tail, offset + end)
 

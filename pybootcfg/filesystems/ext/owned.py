@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError
-from pybootcfg.filesystems.base import Followed, Stretch, Structure, repeated
+from pybootcfg.filesystems.base import Followed, Stretch, Structure
 from pybootcfg.filesystems.ext.directory import record_length
 from pybootcfg.filesystems.ext.htree import ENTRY_SIZE, NODE_OFFSET, ROOT_OFFSET
 from pybootcfg.filesystems.ext.inline import WORD, inline_parts
@@ -54,7 +54,7 @@ def _extents(inode: Inode) -> Iterator[Structure]:
         kind, decoder = ("extents", layout.extent) if not header.eh_depth else _INDEXES
         if count:
             place = offset + layout.extent_header.size
-            yield Structure(f"{name}.{kind}", repeated(decoder, count), place)
+            yield Structure(f"{name}.{kind}", decoder.repeated(count), place)
         tail = layout.extent_header.size + header.eh_max * layout.extent.size
         if offset != start and inode.blocks.superblock.metadata_csum and tail + 4 <= len(data):
             yield Structure(f"{name}.tail", layout.extent_tail, offset + tail)
@@ -75,7 +75,7 @@ def _pointers(inode: Inode) -> Iterator[Structure]:
     size = inode.blocks.size
     per_block = size // layout.block_pointer.size
     place = inode.offset + layout.I_BLOCK_OFFSET
-    yield Structure(f"{inode.name}.block_pointers", repeated(layout.block_pointer, _POINTERS), place)
+    yield Structure(f"{inode.name}.block_pointers", layout.block_pointer.repeated(_POINTERS), place)
     budget = limits.INSPECT_BLOCKS.budget(inode.name)
     top = layout.block_pointer.array(inode.record.i_block, _POINTERS)[layout.NDIR_BLOCKS :]
     todo = list(enumerate(top, 1))
@@ -87,7 +87,7 @@ def _pointers(inode: Inode) -> Iterator[Structure]:
         budget.spend()
         inode.blocks.check(block, 1, inode.name, inode.offset)
         name = f"{inode.name}.indirect_block[{block}]"
-        yield Structure(name, repeated(layout.block_pointer, per_block), block * size)
+        yield Structure(name, layout.block_pointer.repeated(per_block), block * size)
         if level > 1:
             data = inode.blocks.read(block, inode.name)
             todo += [(level - 1, below) for below in layout.block_pointer.array(data, per_block) if below]
@@ -150,7 +150,7 @@ def _index(inode: Inode, name: str, data: bytes, offset: int, *, is_root: bool) 
     room = (len(data) - base) // ENTRY_SIZE
     count = min(head.count, room)
     if count:
-        yield Structure(f"{name}.dx_entries", repeated(layout.dx_entry, count), offset + base)
+        yield Structure(f"{name}.dx_entries", layout.dx_entry.repeated(count), offset + base)
     tail = base + head.limit * ENTRY_SIZE
     if inode.blocks.superblock.metadata_csum and tail + layout.dx_tail.size <= len(data):
         yield Structure(f"{name}.tail", layout.dx_tail, offset + tail)

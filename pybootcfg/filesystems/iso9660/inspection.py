@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded
-from pybootcfg.filesystems.base import Followed, Structure, fault, numbered, repeated
+from pybootcfg.filesystems.base import Followed, Structure, fault, numbered
 from pybootcfg.filesystems.iso9660.directory import IsoNode, Naming, Record, Tree
 from pybootcfg.filesystems.iso9660.rockridge import Entry
 from pybootcfg.filesystems.iso9660.sectors import RawSectors
@@ -200,7 +200,7 @@ class Structures:
         start = offset + header.header_size_div_4 * 4
         room = max(0, self.source.size - start) // pointer.size
         count = min(blocks + 1, room, limits.ARRAY_ITEMS.value)
-        yield Structure(f"extent[{location}].block_pointers", repeated(pointer, count), start)
+        yield Structure(f"extent[{location}].block_pointers", pointer.repeated(count), start)
 
 
 def _directories(root: IsoNode) -> Iterator[IsoNode]:

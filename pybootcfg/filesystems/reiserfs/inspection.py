@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from pybootcfg import schema
 from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded
-from pybootcfg.filesystems.base import Stretch, Structure, fault, numbered, repeated
+from pybootcfg.filesystems.base import Stretch, Structure, fault, numbered
 from pybootcfg.filesystems.reiserfs.tree import Internal, Item, Key, Leaf
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class Structures:
                 offset = journal.offset(place)
                 yield Structure(name, decoder, offset)
                 if count > 0:
-                    blocks = repeated(layout.realblock, count)
+                    blocks = layout.realblock.repeated(count)
                     yield Structure(f"{name}.realblocks", blocks, offset + decoder.size)
             position += found.length + 2
 
@@ -172,7 +172,7 @@ class Structures:
             heads = layout.reiserfs_de_head
             count = min(item.entry_count, item.length // heads.size)
             if count:
-                yield Structure(f"{name}.entries", repeated(heads, count), start)
+                yield Structure(f"{name}.entries", heads.repeated(count), start)
                 yield Structure(
                     f"{name}.names",
                     Stretch("names", item.length - count * heads.size),
@@ -181,7 +181,7 @@ class Structures:
         elif item.key.type == layout.TYPE_INDIRECT:
             pointers = item.length // layout.unformatted_pointer.size
             if pointers:
-                yield Structure(f"{name}.pointers", repeated(layout.unformatted_pointer, pointers), start)
+                yield Structure(f"{name}.pointers", layout.unformatted_pointer.repeated(pointers), start)
         elif item.length:
             yield Structure(f"{name}.direct", Stretch("direct", item.length), start)
 

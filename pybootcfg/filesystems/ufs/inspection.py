@@ -16,7 +16,6 @@ from pybootcfg.filesystems.base import (
     fault,
     length_of,
     numbered,
-    repeated,
 )
 from pybootcfg.filesystems.ufs.superblock import Layout, ufs
 from pybootcfg.kind import Kind
@@ -95,7 +94,7 @@ class Structures:
         decoder = self.decoder(ufs.csum)
         if not 0 < start <= self.filesystem.source.size - count * decoder.size:
             return None
-        return Structure("summary", repeated(decoder, count), start)
+        return Structure("summary", decoder.repeated(count), start)
 
     def _heads(self, group: int) -> Iterator[Structure]:
         start, size = self.superblock.cgstart(group), self.filesystem.fsize
@@ -162,7 +161,7 @@ class Structures:
             budget.spend()
             name = f"inode[{node.number}].indirect_block[{fragment}]"
             filesystem.check_fragments(fragment, filesystem.frag, name)
-            decoder = repeated(filesystem.daddr, filesystem.nindir)
+            decoder = filesystem.daddr.repeated(filesystem.nindir)
             yield Structure(name, decoder, fragment * filesystem.fsize)
             if level > 1:
                 todo += [(level - 1, below) for below in filesystem.pointers(fragment, name) if below]

@@ -29,7 +29,8 @@ class Structures:
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
-        self.mos = Objects(pool.mos, pool.uberblock.rootbp, "zfs.mos")
+        mappings = [nvlist.number(tree, "com.delphix:indirect_object") for tree in pool.trees.values()]
+        self.mos = Objects(pool.mos, pool.uberblock.rootbp, "zfs.mos", frozenset(mappings))
 
     def listed(self) -> Iterator[Structure]:
         """Yield labels with their nvlists, the uberblock rings, the Meta Object Set, the datasets.

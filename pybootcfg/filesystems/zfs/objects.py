@@ -9,7 +9,7 @@ from typing import Any
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError, ImageError, printable
-from pybootcfg.filesystems.base import DecodedStructure, Stretch, Structure, fault, repeated
+from pybootcfg.filesystems.base import DecodedStructure, Stretch, Structure, fault
 from pybootcfg.filesystems.zfs import nvlist, zil
 from pybootcfg.filesystems.zfs.blkptr import SIZE, BlockPointer, bits, decode, ordered
 from pybootcfg.filesystems.zfs.dmu import Dnode, ObjectSet
@@ -17,6 +17,7 @@ from pybootcfg.filesystems.zfs.znode import FileSystem
 from pybootcfg.schema import Decoder
 from pybootcfg.source import MemorySource
 
+pool_layout = schema.load("zfs")
 label_layout = schema.load("zfs_label")
 dmu_layout = schema.load("zfs_dmu")
 blkptr_layout = schema.load("zfs_blkptr")
@@ -100,9 +101,15 @@ def nvlists(data: bytes) -> Iterator[tuple[str, Decoder, int]]:
 
 
 class Objects:
-    """The structures of one object set, whose names begin with `name`."""
+    """The structures of one object set, whose names begin with `name`.
 
-    def __init__(self, objects: ObjectSet, pointer: BlockPointer, name: str) -> None:
+    `mappings` are the objects that say where the blocks of removed devices went.
+    """
+
+    def __init__(
+        self, objects: ObjectSet, pointer: BlockPointer, name: str, mappings: frozenset[int] = frozenset()
+    ) -> None:
+        self.mappings = mappings
         self.objects = objects
         self.pointer = pointer
         self.name = name
@@ -177,7 +184,9 @@ class Objects:
         yield from self._bonus(dnode, piece, structure.name, offset)
         yield from self._pointers(dnode, structure.name)
         yield from self._compressed(dnode, structure.name)
-        if dnode.type == dmu_layout.DMU_OT_PACKED_NVLIST:
+        if number in self.mappings:
+            yield from _mapping(dnode, f"{structure.name}.mapping")
+        elif dnode.type == dmu_layout.DMU_OT_PACKED_NVLIST:
             yield from self._nvlist(dnode, structure.name)
         elif dnode.type != dmu_layout.DMU_OT_PLAIN_FILE_CONTENTS and dnode.block_size >= SIZE:
             yield from _zap(dnode, f"{structure.name}.zap")
@@ -204,7 +213,7 @@ class Objects:
         count = (size - sa_layout.sa_hdr_phys.size) // sa_layout.sa_length.size
         if count > 0:
             place = start + sa_layout.sa_hdr_phys.size
-            yield piece.at(f"{name}.sa_lengths", repeated(sa_layout.sa_length, count), place)
+            yield piece.at(f"{name}.sa_lengths", sa_layout.sa_length.repeated(count), place)
         registry = self.filesystem.registry if self.filesystem else None
         if registry is None:
             return
@@ -228,7 +237,7 @@ class Objects:
             below = list(dnode.below(pointer))
             piece = Piece(dnode.blocks.cached(pointer), pointer, at, big=pointer.big)
             decoder = _shown("blkptr", big=piece.big)
-            yield piece.at(f"{at}.blkptrs", repeated(decoder, len(below)), 0, plain=True)
+            yield piece.at(f"{at}.blkptrs", decoder.repeated(len(below)), 0, plain=True)
             todo += [
                 (f"{at}.blkptr[{index}]", one)
                 for index, one in enumerate(below)
@@ -298,6 +307,19 @@ def _shown(name: str, *, big: bool) -> Decoder:
     return ordered(decoder, big=big)
 
 
+def _mapping(dnode: Dnode, name: str) -> Iterator[Structure]:
+    """Yield the entries of a mapping, block by block; its bonus buffer says how many there are."""
+    decoder = pool_layout.vdev_indirect_mapping_entry_phys
+    left = ordered(blkptr_layout.word, big=dnode.big).array(dnode.bonus, 3)[2]
+    for number in range(dnode.last_block + 1):
+        data, big = dnode.block(number)
+        count = min(left, dnode.block_size // decoder.size)
+        left -= count
+        if count:
+            piece = Piece(data, dnode.pointer(number), name, big=big)
+            yield piece.at(f"{name}[{number}]", decoder.repeated(count), 0)
+
+
 # --- ZAP -----------------------------------------------------------------------------------------
 
 
@@ -325,7 +347,7 @@ def _fat_zap(dnode: Dnode, first: Piece, table: Any, name: str) -> Iterator[Stru
     tables = range(table.zt_blk, min(table.zt_blk + table.zt_numblks, dnode.last_block + 1))
     if not table.zt_numblks:
         count = size // 2 // zap_layout.zap_pointer.size
-        yield first.at(f"{name}.pointers", repeated(zap_layout.zap_pointer, count), size // 2)
+        yield first.at(f"{name}.pointers", zap_layout.zap_pointer.repeated(count), size // 2)
     budget = limits.ZFS_ZAP_BLOCKS.budget(name)
     for number in range(1, dnode.last_block + 1):
         budget.spend()
@@ -336,7 +358,7 @@ def _fat_zap(dnode: Dnode, first: Piece, table: Any, name: str) -> Iterator[Stru
         piece = Piece(data, pointer, name, big=big)
         if number in tables:
             count = size // zap_layout.zap_pointer.size
-            yield piece.at(f"{name}.pointers[{number}]", repeated(zap_layout.zap_pointer, count), 0)
+            yield piece.at(f"{name}.pointers[{number}]", zap_layout.zap_pointer.repeated(count), 0)
         elif ordered(zap_layout.block_type, big=big).decode(data) == zap_layout.ZBT_LEAF:
             yield from _leaf(piece, f"{name}.leaf[{number}]")
 
@@ -345,7 +367,7 @@ def _leaf(piece: Piece, name: str) -> Iterator[Structure]:
     yield piece.at(f"{name}.header", zap_layout.zap_leaf_header, 0)
     chains = 1 << max(0, len(piece.data).bit_length() - 1 - zap_layout.ZAP_LEAF_HASH_SHIFT)
     yield piece.at(
-        f"{name}.hashes", repeated(zap_layout.zap_leaf_hash, chains), zap_layout.zap_leaf_header.size
+        f"{name}.hashes", zap_layout.zap_leaf_hash.repeated(chains), zap_layout.zap_leaf_header.size
     )
     start = zap_layout.zap_leaf_header.size + chains * zap_layout.zap_leaf_hash.size
     kinds = {
