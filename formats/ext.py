@@ -407,6 +407,15 @@ DX_LEVELS_LARGE = 3
 #: begins the attributes that lie behind i_extra_isize in an inode
 xattr_ibody_header = Struct("h_magic" / Int32ul)
 XATTR_MAGIC = 0xEA020000
+#: begins the block that i_file_acl names
+xattr_header = Struct(
+    "h_magic" / Const(XATTR_MAGIC, Int32ul),
+    "h_refcount" / Int32ul,  # inodes that share the block
+    "h_blocks" / Int32ul,
+    "h_hash" / Int32ul,
+    "h_checksum" / Int32ul,
+    "h_reserved" / Array(3, Int32ul),
+)
 #: the name follows, padded to 4 bytes; a zero word ends the list
 xattr_entry = Struct(
     "e_name_len" / Int8ul,

@@ -119,6 +119,13 @@ path_table_record = Struct(
     "location_of_extent" / Int32ul,
     "parent_directory_number" / Int16ul,
 )
+#: the same in a table of type M
+path_table_record_m = Struct(
+    "length_of_directory_identifier" / Int8ub,
+    "extended_attribute_record_length" / Int8ub,
+    "location_of_extent" / Int32ub,
+    "parent_directory_number" / Int16ub,
+)
 
 #: clause 8.1: what all volume descriptors begin with
 volume_descriptor = Struct(

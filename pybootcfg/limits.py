@@ -227,6 +227,7 @@ REMARK_LENGTH = Limit("remark-length", 1000, "characters of one such line")
 # --- inspect -------------------------------------------------------------------------------------
 INSPECT_ITEMS = Limit("inspect-items", 1_000_000, "structures that one place such as inode[2:900] stands for")
 INSPECT_INODES = Limit("inspect-inodes", 20_000_000, "inodes of a dump of everything")
+INSPECT_BLOCKS = Limit("inspect-blocks", 1_000_000, "blocks of one file's block tree that are shown")
 INSPECT_RUNS = Limit("inspect-runs", 10_000, "runs of a file that are shown")
 INSPECT_FILES = Limit("inspect-files", 500_000, "files looked at to find whose byte it is")
 INSPECT_STRUCTURES = Limit("inspect-structures", 200_000, "structures looked at to find whose byte it is")

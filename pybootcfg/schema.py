@@ -319,6 +319,12 @@ class Decoder:
         """The same structure with its native-order fields read little-endian."""
         return Decoder(self.name, self._form, "<")
 
+    def repeated(self, count: int) -> Decoder:
+        """Return the decoder of `count` of these side by side, for `inspect`."""
+        from construct import Array
+
+        return Decoder(self.name, Array(count, self.schema), self.order)
+
     @functools.cached_property
     def _unpacker(self) -> _Unpacker | None:
         plan = self._form.plan if isinstance(self._form, Prepared) else _lower(self._form, self.name)

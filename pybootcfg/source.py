@@ -140,6 +140,16 @@ class Window(Source):
         return self.base._pieces(self.start + offset, length)
 
 
+class Sectors(Source):
+    """A source whose bytes lie piece by piece on another one, such as in raw sectors of a CD."""
+
+    base: Source
+
+    @abstractmethod
+    def place(self, offset: int) -> int:
+        """Return where a byte lies on `base`."""
+
+
 class Overlay(Source):
     """Another source with some of its blocks replaced, such as a file system after journal replay.
 

@@ -202,12 +202,18 @@ def test_structures_of_a_file(rpool: Zfs) -> None:
     node = rpool.walk(b"/boot/text")
     assert isinstance(node, Znode)
     found = list(rpool.node_structures(node))
-    assert found[0].name == "dnode"
+    name = f"zfs.dataset[rpool/ROOT/be].object[{node.number}]"
+    assert found[0].name == name
     core = found[0].decoder.trace(rpool.source, found[0].offset).children[0]
     assert {field.name: field.value for field in core.children}["dn_nlevels"] == 2
-    assert [structure.name for structure in found[1:]] == ["blkptr[0].blkptr[0]", "blkptr[0].blkptr[1]"]
+    (pointers,) = [one for one in found if one.name == f"{name}.blkptr[0].blkptrs"]
+    levels = [
+        {field.name: field.value for field in pointer.children}["level_and_flags"] & 0x1F
+        for pointer in pointers.decoder.trace(rpool.source, pointers.offset).children
+    ]
+    assert set(levels) == {0}
     assert rpool.structure("zfs.mos.object[1]") is not None
-    assert next(rpool.node_structures(rpool.root)).name == "dnode"
+    assert next(rpool.node_structures(rpool.root)).name.startswith("zfs.dataset[rpool/ROOT/be].object[")
 
 
 # --- the intent log ------------------------------------------------------------------------------

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
     from typing import Any
 
+    from pybootcfg.filesystems.exfat_inspection import Structures
+
 _exfat = schema.load("exfat")
 
 _BLOCK = 1 << 16  # bytes of a directory read at once
@@ -54,6 +56,11 @@ class ExfatNode(Node):
         self._filesystem = filesystem
         self._entry = entry
         self._directory = directory
+
+    @property
+    def place(self) -> tuple[Hashable, int, int]:
+        """The directory's key, the number of the first entry of the set, and how many entries follow it."""
+        return self._directory, self._entry.slot, self._entry.file.secondary_count
 
     @property
     def key(self) -> Hashable:
@@ -118,11 +125,12 @@ class ExfatNode(Node):
         name = printable(self._entry.name)
         raise ImageError(f"{name} is not a symbolic link", source=self._filesystem.source.name)
 
-    def _allocation(self) -> Allocation:
+    def allocation(self) -> Allocation:
+        """Where the directory lies."""
         return self._entry.allocation
 
     def _entries(self) -> Iterator[Entry]:
-        slots = self._filesystem.slots(self._allocation(), self.key, self._entry.name)
+        slots = self._filesystem.slots(self.allocation(), self.key, self._entry.name)
         return _entry_sets(slots, self._filesystem.warn)
 
 
@@ -135,7 +143,7 @@ class RootNode(ExfatNode):
     @property
     def key(self) -> Hashable:
         """The first cluster."""
-        return self._allocation().first_cluster
+        return self.allocation().first_cluster
 
     @property
     def kind(self) -> Kind:
@@ -147,7 +155,8 @@ class RootNode(ExfatNode):
         """Nothing says when the root was changed."""
         return None
 
-    def _allocation(self) -> Allocation:
+    def allocation(self) -> Allocation:
+        """Where the directory lies, which the boot sector says."""
         return Allocation(self._filesystem.boot.first_cluster_of_root_directory, None, contiguous=False)
 
 
@@ -184,7 +193,7 @@ class Exfat(Filesystem):
     def label(self) -> str:
         """The volume label entry of the root directory."""
         try:
-            slot = self._root_slot(_exfat.VOLUME_LABEL)
+            slot = self.root_slot(_exfat.VOLUME_LABEL)
         except (ImageError, LimitExceeded) as error:
             self.warn(f"the label cannot be read: {error}")
             return ""
@@ -234,28 +243,41 @@ class Exfat(Filesystem):
 
     def slots(self, allocation: Allocation, owner: Hashable, name: str) -> Iterator[bytes]:
         """Yield the directory entries of a directory, undecoded, up to its end."""
-        for _, slot in self._placed_slots(allocation, owner, name):
+        for _, slot in self.placed_slots(allocation, owner, name):
             yield slot
+
+    @functools.cached_property
+    def _structures(self) -> Structures:
+        from pybootcfg.filesystems.exfat_inspection import Structures
+
+        return Structures(self)
 
     def structures(self) -> Iterator[Structure]:
         """Yield the boot sectors, their checksums, the head of the FAT, and the root directory."""
-        for name, sector in (("", 0), ("backup_", _exfat.BACKUP_BOOT_SECTOR)):
-            offset = sector * self.sector_size
-            yield Structure(f"{name}boot_sector", _exfat.boot_sector, offset)
-            checksum = offset + _exfat.CHECKSUM_SECTORS * self.sector_size
-            yield Structure(f"{name}boot_checksum", _exfat.boot_checksum, checksum)
-        for number in range(_exfat.FIRST_CLUSTER):
-            offset = self.boot.fat_offset * self.sector_size + number * _FAT_ENTRY.unit_size
-            yield Structure(f"fat.entries[{number}]", _exfat.fat_entry, offset)
-        root = RootNode(self)
-        for index, (offset, slot) in enumerate(self._placed_slots(root._allocation(), root.key, "/")):
-            kind = _exfat.directory_entry.decode(slot).entry_type
-            decoder = getattr(_exfat, _DECODERS.get(kind, "directory_entry"))
-            yield Structure(f"root[{index}]", decoder, offset)
+        return self._structures.listed()
 
-    def _placed_slots(
-        self, allocation: Allocation, owner: Hashable, name: str
-    ) -> Iterator[tuple[int, bytes]]:
+    def every_structure(self) -> Iterator[Structure]:
+        """Yield the boot sectors, the entries in use of the FAT, bitmap, up-case table and directories."""
+        return self._structures.every()
+
+    def below(self, name: str) -> Iterator[Structure]:
+        """Yield the entries of a directory, the bitmap or the up-case table; else what `structures` does."""
+        return self._structures.below(name)
+
+    def structure(self, name: str) -> Structure | None:
+        """Return the structure called `name`; any entry of the FAT may be asked for."""
+        return self._structures.find(name)
+
+    def node_structures(self, node: Node) -> Iterator[Structure]:
+        """Yield the entry set of a file or directory (the root has none), and a directory's entries."""
+        return self._structures.of_node(node) if isinstance(node, ExfatNode) else iter(())
+
+    def owner(self, offset: int) -> str:
+        """Return the name of the entry of the FAT, or of the table, at a byte."""
+        return self._structures.owner(offset)
+
+    def placed_slots(self, allocation: Allocation, owner: Hashable, name: str) -> Iterator[tuple[int, bytes]]:
+        """Yield the directory entries of a directory, undecoded, with their offsets in bytes."""
         budget = limits.EXFAT_DIRECTORY_SIZE.budget(printable(name))
         for start, length in self.spans(allocation, owner, name):
             for offset in range(start, start + length, _BLOCK):
@@ -266,15 +288,16 @@ class Exfat(Filesystem):
                         return
                     yield offset + place, block[place : place + _SLOT]
 
-    def _root_slot(self, kind: int) -> bytes | None:
+    def root_slot(self, kind: int) -> bytes | None:
+        """Return the first entry of a kind in the root directory."""
         root = RootNode(self)
-        slots = self.slots(root._allocation(), root.key, "/")
+        slots = self.slots(root.allocation(), root.key, "/")
         return next((slot for slot in slots if slot[0] == kind), None)
 
     @functools.cached_property
     def _upcase_table(self) -> dict[int, int] | None:
         """The units that are not their own upper case; None where the table is damaged or missing."""
-        slot = self._root_slot(_exfat.UPCASE_TABLE)
+        slot = self.root_slot(_exfat.UPCASE_TABLE)
         if slot is None:
             self.warn("there is no up-case table; that of Unicode is used")
             return None
@@ -360,17 +383,6 @@ def _fault(boot: Any) -> str:
     if not _exfat.FIRST_CLUSTER <= boot.first_cluster_of_root_directory < entries:
         return f"a root directory in cluster {boot.first_cluster_of_root_directory}"
     return ""
-
-
-#: what the entries of a directory are, by entry_type
-_DECODERS: dict[int, str] = {
-    _exfat.ALLOCATION_BITMAP: "allocation_bitmap_entry",
-    _exfat.UPCASE_TABLE: "upcase_table_entry",
-    _exfat.VOLUME_LABEL: "volume_label_entry",
-    _exfat.FILE: "file_entry",
-    _exfat.STREAM_EXTENSION: "stream_extension_entry",
-    _exfat.FILE_NAME: "file_name_entry",
-}
 
 
 def _entry_sets(slots: Iterator[bytes], warn: Callable[[str], None]) -> Iterator[Entry]:

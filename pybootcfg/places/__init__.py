@@ -8,11 +8,11 @@ Fields go on where structures end, and `[2:40]` stands for `[2]` to `[39]`.
 from __future__ import annotations
 
 from pybootcfg import limits
-from pybootcfg.errors import BootcfgError, GuestFileMissing, ImageError, printable
-from pybootcfg.filesystems.base import DecodedStructure, Filesystem, Structure
+from pybootcfg.errors import BootcfgError, GuestFileMissing, printable
+from pybootcfg.filesystems.base import DecodedStructure, Filesystem, Structure, fault
 from pybootcfg.guest import Disk, Guest, GuestVolume
-from pybootcfg.places.addresses import disk_offset
-from pybootcfg.schema import Decoder, Prepared
+from pybootcfg.places.addresses import locate
+from pybootcfg.schema import Decoder
 from pybootcfg.source import Source
 from pybootcfg.tracing import Field, stretch
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
@@ -45,9 +45,7 @@ class PlacedStructure(NamedTuple):
         if isinstance(self.decoder, DecodedStructure):
             field.decoded = True
             return field
-        where = disk_offset(self.source, self.offset)
-        field.decoded = where is None
-        field.move(0 if where is None else where - self.offset)
+        locate(field, self.source)
         return field
 
 
@@ -63,20 +61,8 @@ def structures(guest: Guest) -> Iterator[PlacedStructure]:
 def of_table(disk: Disk) -> Iterator[PlacedStructure]:
     """Yield the structures of a disk's partition table."""
     prefix = "" if disk.number == 1 else f"d{disk.number}."
-    for name, decoder, offset in disk.table.structures:
-        yield PlacedStructure(prefix + name, decoder, disk.source, offset)
-
-
-class _Fault(Decoder):
-    """Stands where structures end that damage keeps from being told."""
-
-    def __init__(self, error: BootcfgError) -> None:
-        super().__init__("fault", Prepared("", "fault", None))
-        self.error = error
-
-    def trace(self, _source: Source, offset: int) -> Field:
-        """Return a field that says why."""
-        return Field(self.name, "fault", offset, error=str(self.error))
+    for one in disk.table.structures:
+        yield PlacedStructure(prefix + one.name, one.decoder, disk.source, one.offset)
 
 
 def of_volume(
@@ -87,14 +73,18 @@ def of_volume(
         for structure in found:
             yield place(volume, filesystem, structure)
     except BootcfgError as error:
-        where = error.offset if isinstance(error, ImageError) and error.offset else 0
-        yield PlacedStructure(f"{volume.name}.fault", _Fault(error), filesystem.source, where)
+        yield place(volume, filesystem, fault("", error))
 
 
 def place(volume: GuestVolume, filesystem: Filesystem, structure: Structure) -> PlacedStructure:
     """Give a structure of a volume its full name."""
-    name, decoder, offset = structure
-    return PlacedStructure(f"{volume.name}.{name}", decoder, filesystem.source, offset, filesystem.room(name))
+    return placed(filesystem, structure)._replace(name=f"{volume.name}.{structure.name}")
+
+
+def placed(filesystem: Filesystem, structure: Structure) -> PlacedStructure:
+    """Place a structure of a file system, under the name that it has there."""
+    source, room = structure.source or filesystem.source, filesystem.room(structure.name)
+    return PlacedStructure(structure.name, structure.decoder, source, structure.offset, room)
 
 
 def find(guest: Guest, wanted: str) -> Iterator[Field]:

@@ -3,7 +3,31 @@
 from __future__ import annotations
 
 from pybootcfg.filesystems.base import Extent, Node, Run
-from pybootcfg.source import Overlay, Source, Window
+from pybootcfg.source import Overlay, Sectors, Source, Window
+from pybootcfg.tracing import Field
+
+
+def locate(field: Field, source: Source) -> None:
+    """Turn offsets in a source into those on the disk; what lies there otherwise becomes `decoded`."""
+    base: Source | None = source
+    distance = 0
+    while isinstance(base, Window):
+        distance, base = distance + base.start, base.base
+    if isinstance(base, (Overlay, Sectors)):
+        _locate_each(field, source)
+    else:
+        field.move(distance)
+
+
+def _locate_each(field: Field, source: Source) -> None:
+    first = disk_offset(source, field.offset)
+    last = disk_offset(source, field.offset + field.size - 1) if field.size else first
+    if first is None or last is None or (field.size and last - first != field.size - 1):
+        field.decoded = True
+    for child in field.children:
+        _locate_each(child, source)
+    field.decoded = field.decoded or any(child.decoded for child in field.children)
+    field.offset = field.offset if first is None else first
 
 
 def disk_offset(source: Source, offset: int) -> int | None:
@@ -12,6 +36,8 @@ def disk_offset(source: Source, offset: int) -> int | None:
         if isinstance(source, Window):
             offset += source.start
             source = source.base
+        elif isinstance(source, Sectors):
+            offset, source = source.place(offset), source.base
         elif isinstance(source, Overlay):
             number, skip = divmod(offset, source.block_size)
             newer = source.blocks.get(number)

@@ -12,7 +12,7 @@ from pybootcfg.guest import Configuration, Guest
 from pybootcfg.kind import Kind
 from pybootcfg.loopback import NodeSource
 from pybootcfg.menu import Entry, FileRef, Menu, Module, Submenu
-from pybootcfg.places import PlacedStructure
+from pybootcfg.places import placed
 from pybootcfg.places.addresses import FileMap, disk_offset
 from pybootcfg.places.kernel import contents
 from pybootcfg.places.syntax import syntax_tree
@@ -75,9 +75,11 @@ def utc(seconds: int) -> str:
 
 
 def _structures(filesystem: Filesystem, node: Node, below: Field) -> None:
-    for name, decoder, offset in filesystem.node_structures(node):
-        room = filesystem.room(name)
-        below.children.append(PlacedStructure(name, decoder, filesystem.source, offset, room).trace())
+    for number, structure in enumerate(filesystem.node_structures(node)):
+        if number == limits.INSPECT_RUNS.value:
+            below.error = f"there are more than {number} structures"
+            return
+        below.children.append(placed(filesystem, structure).trace())
 
 
 def _runs(_filesystem: Filesystem, node: Node, below: Field) -> None:

@@ -96,7 +96,7 @@ def _executable(source: Source) -> list[Field]:
     if executable is None:
         return []
     root = Field("pe", "pe", 0)
-    for name, decoder, offset in executable.structures():
-        root.children.append(decoder.trace(source, offset))
-        root.children[-1].name = name
+    for structure in executable.structures():
+        root.children.append(structure.decoder.trace(source, structure.offset))
+        root.children[-1].name = structure.name
     return [root]

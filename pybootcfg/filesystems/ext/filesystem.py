@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from bisect import bisect_left
-from contextlib import suppress
 from functools import cached_property
 
-from pybootcfg import limits, schema
+from pybootcfg import schema
 from pybootcfg.errors import ImageError, UnsupportedFeature
 from pybootcfg.filesystems.base import (
     Extent,
@@ -16,7 +15,6 @@ from pybootcfg.filesystems.base import (
     Node,
     Options,
     Run,
-    Stretch,
     Structure,
     uuid_text,
 )
@@ -32,18 +30,18 @@ from pybootcfg.filesystems.ext.log import Log, open_log
 from pybootcfg.filesystems.ext.mapping import mapped
 from pybootcfg.filesystems.ext.superblock import find_superblock, read_superblock
 from pybootcfg.kind import Kind
-from pybootcfg.limits import EXT_GROUPS_SHOWN, PATH_LENGTH
+from pybootcfg.limits import PATH_LENGTH
 from pybootcfg.source import Overlay, Source
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
+    from pybootcfg.filesystems.ext.inspection import Structures
+
 layout = schema.load("ext")
-jbd2 = schema.load("jbd2")
 
 SECTOR = 512  # bytes; the unit of i_blocks
-_BITMAPS = (".block_bitmap", ".inode_bitmap")
 
 
 class Ext(Filesystem):
@@ -135,105 +133,39 @@ class Ext(Filesystem):
         """The root directory, inode 2."""
         return ExtNode(self, layout.ROOT_INO)
 
+    @cached_property
+    def _structures(self) -> Structures:
+        from pybootcfg.filesystems.ext.inspection import Structures
+
+        return Structures(self)
+
     def structures(self) -> Iterator[Structure]:
         """Yield the superblock, the journal's, the inode of the root and the group descriptors."""
-        yield from self._superblocks()
-        yield self._inode_structure(layout.ROOT_INO)
-        for group in range(min(self.superblock.groups, EXT_GROUPS_SHOWN.value)):
-            yield self._descriptor_structure(group)
+        return self._structures.listed()
 
     def every_structure(self) -> Iterator[Structure]:
-        """Yield the superblocks, then group by group the descriptor, the bitmaps and the inodes in use."""
-        yield from self._superblocks()
-        inodes = limits.INSPECT_INODES.budget(self.source.name)
-        for group in range(self.superblock.groups):
-            yield self._descriptor_structure(group)
-            try:
-                bitmaps = [self._bitmap(group, part) for part in _BITMAPS]
-                bits = self.source.read(bitmaps[1].offset, self.superblock.block_size, "inode bitmap")
-                unused = self.groups.descriptor(group).record.bg_flags & layout.INODE_UNINIT
-            except ImageError as error:
-                self.warn(f"the inodes of group {group} are left out: {error}")
-                continue
-            yield from bitmaps
-            if unused and (self.superblock.metadata_csum or self.superblock.has_ro_compat("uninit_bg")):
-                continue
-            first = group * self.superblock.inodes_per_group
-            for index in range(self.superblock.inodes_per_group):
-                if bits[index // 8] >> index % 8 & 1:
-                    inodes.spend()
-                    yield self._inode_structure(first + index + 1)
+        """Yield all structures: of the journal, of the groups, and of the inodes in use."""
+        return self._structures.every()
+
+    def below(self, name: str) -> Iterator[Structure]:
+        """Yield the structures of an inode, a group or the journal."""
+        return self._structures.below(name)
 
     def structure(self, name: str) -> Structure | None:
         """Return the structure called `name`, such as `inode[12]`, which `structures` may leave out."""
-        family, _, rest = name.partition("[")
-        index, _, part = rest.partition("]")
-        if index.isdecimal() and len(index) <= len(str(1 << 64)):
-            number = int(index)
-            if (family, part) == ("inode", "") and 0 < number <= self.superblock.inodes_count:
-                return self._inode_structure(number)
-            if (family, part) == ("group", ".descriptor") and number < self.superblock.groups:
-                return self._descriptor_structure(number)
-            if family == "group" and part in _BITMAPS and number < self.superblock.groups:
-                return self._bitmap(number, part)
-        return next((structure for structure in self._superblocks() if structure.name == name), None)
-
-    def _bitmap(self, group: int, part: str) -> Structure:
-        superblock, record = self.superblock, self.groups.descriptor(group).record
-        block = getattr(record, f"bg_{part[1:]}_lo")
-        if superblock.has_incompat("64bit"):
-            block |= getattr(record, f"bg_{part[1:]}_hi") << 32
-        if part == ".inode_bitmap":
-            bits = superblock.inodes_per_group
-        else:
-            bits = min(
-                superblock.record.s_clusters_per_group,
-                -(-(superblock.blocks_count - superblock.first_block(group)) * superblock.block_size)
-                // superblock.cluster_size,
-            )
-        decoder = Stretch(part[1:], superblock.block_size, bits)
-        return Structure(f"group[{group}]{part}", decoder, block * superblock.block_size)
+        return self._structures.find(name)
 
     def node_structures(self, node: Node) -> Iterator[Structure]:
-        """Yield the inode and, where its block map is an extent tree, the root of that."""
-        if not isinstance(node, ExtNode):
-            return
-        inode = self._inode_structure(node.number)
-        yield inode
-        if not node.inode.has(layout.EXTENTS_FL):
-            return
-        header = inode.offset + layout.I_BLOCK_OFFSET
-        yield Structure("extent_header", layout.extent_header, header)
-        record = layout.extent_header.decode(node.inode.record.i_block)
-        name, decoder = ("extent", layout.extent) if not record.eh_depth else ("index", layout.extent_index)
-        room = (layout.I_BLOCK_SIZE - layout.extent_header.size) // decoder.size
-        for number in range(min(record.eh_entries, room)):
-            place = header + layout.extent_header.size + number * decoder.size
-            yield Structure(f"{name}[{number}]", decoder, place)
+        """Yield the inode and what belongs to it: the block tree, directory blocks, attributes."""
+        return self._structures.of_inode(node.number) if isinstance(node, ExtNode) else iter(())
 
     def room(self, name: str) -> int:
         """Return the bytes of an inode or of a group descriptor, by the superblock."""
-        if name.startswith("inode["):
-            return self.superblock.inode_size
-        return self.superblock.desc_size if name.endswith(".descriptor") else 0
+        return self._structures.room(name)
 
     def owner(self, offset: int) -> str:
         """Return the name of the superblock, descriptor, bitmap or inode at a byte."""
-        superblock, size = self.superblock, self.superblock.block_size
-        if superblock.offset <= offset < superblock.offset + layout.superblock.size:
-            return "superblock"
-        block = offset // size
-        for group in range(min(superblock.groups, EXT_GROUPS_SHOWN.value)):
-            start = self.groups.offset(group)
-            if start <= offset < start + superblock.desc_size:
-                return f"group[{group}].descriptor"
-            for part in _BITMAPS:
-                if self._bitmap(group, part).offset == block * size:
-                    return f"group[{group}]{part}"
-            place = offset - self.groups.descriptor(group).inode_table * size
-            if 0 <= place < superblock.inodes_per_group * superblock.inode_size:
-                return f"inode[{group * superblock.inodes_per_group + place // superblock.inode_size + 1}]"
-        return ""
+        return self._structures.owner(offset)
 
     @property
     def journal_state(self) -> str:
@@ -245,22 +177,6 @@ class Ext(Filesystem):
         if self.superblock.has_incompat("needs_recovery"):
             return "not clean"
         return "clean"
-
-    def _superblocks(self) -> Iterator[Structure]:
-        yield Structure("superblock", layout.superblock, self.superblock.offset)
-        if self.log is None and self.superblock.has_compat("has_journal"):
-            with suppress(ImageError, UnsupportedFeature):  # inspect goes on to what there is
-                self.log = open_log(self.inodes)
-        if self.log is not None:
-            yield Structure("journal.superblock", jbd2.superblock, self.log.offset(0))
-
-    def _inode_structure(self, number: int) -> Structure:
-        small = self.superblock.inode_size < layout.inode_large.size
-        decoder = layout.inode if small else layout.inode_large
-        return Structure(f"inode[{number}]", decoder, self.inodes.offset(number))
-
-    def _descriptor_structure(self, group: int) -> Structure:
-        return Structure(f"group[{group}].descriptor", self.groups.decoder, self.groups.offset(group))
 
 
 class ExtNode(Node):

@@ -119,6 +119,14 @@ class Log:
             raise self.inode.damage(f"block {position} of the journal is not there")
         return (self._places[index] + position - self._firsts[index]) * self.blocks.size
 
+    def position(self, offset: int) -> int | None:
+        """Return which block of the journal holds a byte of the volume; None when none does."""
+        block = offset // self.blocks.size
+        for first, place, length in zip(self._firsts, self._places, self._lengths, strict=True):
+            if place <= block < place + length:
+                return first + block - place
+        return None
+
     def read(self, position: int) -> bytes:
         """Return one block of the journal."""
         return self.blocks.source.read(self.offset(position), self.blocks.size, "journal")

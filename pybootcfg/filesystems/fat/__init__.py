@@ -5,6 +5,8 @@ Where the specification, Linux and GRUB differ, the source of the choice stands 
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, LimitExceeded, printable
 from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options, Run, Structure
@@ -18,6 +20,8 @@ from pybootcfg.values import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
     from typing import Any
+
+    from pybootcfg.filesystems.fat.inspection import Structures
 
 _fat = schema.load("fat")
 
@@ -37,7 +41,7 @@ class FatNode(Node):
     def __init__(self, filesystem: Fat, entry: Entry, directory: Hashable) -> None:
         self._filesystem = filesystem
         self._record = entry.record
-        self._place = (directory, entry.slot)
+        self.place = (directory, entry.slot)  #: the directory's key, and the number of the entry in it
         self._name = entry.name
 
     @property
@@ -50,7 +54,7 @@ class FatNode(Node):
     @property
     def key(self) -> Hashable:
         """The first cluster of a directory; the place of its directory entry for a file."""
-        return self.first_cluster if self.kind is Kind.DIRECTORY else self._place
+        return self.first_cluster if self.kind is Kind.DIRECTORY else self.place
 
     @property
     def kind(self) -> Kind:
@@ -123,7 +127,7 @@ class FatNode(Node):
 
     def entry_offset(self) -> int | None:
         """Return where the directory entry lies on the volume, in bytes; None for the root directory."""
-        directory, slot = self._place
+        directory, slot = self.place
         if not isinstance(directory, int) or slot < 0:
             return None
         filesystem, place = self._filesystem, slot * _fat.directory_entry.size
@@ -237,7 +241,7 @@ class Fat(Filesystem):
     def label(self) -> str:
         """The label in the root directory; blkid and GRUB go by it, and not by the one in the boot sector."""
         try:
-            for record, _ in self._root_records():
+            for record, _ in self.root_records():
                 volume = record.dir_attr & (_fat.ATTR_VOLUME_ID | _fat.ATTR_DIRECTORY) == _fat.ATTR_VOLUME_ID
                 deleted = record.dir_name[0] == _fat.DELETED
                 cluster = record.dir_fst_clus_hi or record.dir_fst_clus_lo
@@ -260,62 +264,42 @@ class Fat(Filesystem):
         heap_index: int = cluster - _fat.FIRST_CLUSTER
         return self.geometry.heap_offset + heap_index * self.geometry.cluster_size
 
+    @cached_property
+    def _structures(self) -> Structures:
+        from pybootcfg.filesystems.fat.inspection import Structures
+
+        return Structures(self)
+
     def structures(self) -> Iterator[Structure]:
         """Yield the boot sectors, FSInfo, the head of each FAT, and the root directory."""
-        geometry, boot = self.geometry, self.geometry.boot
-        big = geometry.bits == 32
-        decoder = _fat.boot_sector_fat32 if big else _fat.boot_sector
-        yield Structure("boot_sector", decoder, 0)
-        if big and boot.bpb_fs_info not in _NO_SECTOR:
-            yield Structure("fs_info", _fat.fs_info, boot.bpb_fs_info * geometry.sector_size)
-        if big and boot.bpb_bk_boot_sec not in _NO_SECTOR:
-            yield Structure("backup_boot_sector", decoder, boot.bpb_bk_boot_sec * geometry.sector_size)
-        layout = _ENTRY_FORMATS[geometry.bits]
-        for number in range(boot.bpb_num_fats):
-            for entry in range(0, _fat.FIRST_CLUSTER, layout.unit_entries):
-                yield self._table_entry(number, entry)
-        for index, (record, offset) in enumerate(self._root_records()):
-            long = record.dir_attr == _fat.ATTR_LONG_NAME
-            yield Structure(f"root[{index}]", _fat.long_name_entry if long else _fat.directory_entry, offset)
+        return self._structures.listed()
+
+    def every_structure(self) -> Iterator[Structure]:
+        """Yield the boot sectors, FSInfo, the entries in use of each FAT, and all directories."""
+        return self._structures.every()
+
+    def below(self, name: str) -> Iterator[Structure]:
+        """Yield the entries of a directory, `directory[CLUSTER].entry[N]`; else what `structures` does."""
+        return self._structures.below(name)
 
     def structure(self, name: str) -> Structure | None:
         """Return the structure called `name`; any entry of a FAT may be asked for."""
-        table, _, entry = name.removeprefix("fat[").removesuffix("]").partition("].entries[")
-        if name != f"fat[{table}].entries[{entry}]":
-            return super().structure(name)
-        if not (table.isdecimal() and entry.isdecimal() and len(table + entry) < 20):
-            return None
-        if int(table) >= self.geometry.boot.bpb_num_fats or int(entry) >= self._room:
-            return None
-        return self._table_entry(int(table), int(entry))
+        return self._structures.find(name)
 
     def node_structures(self, node: Node) -> Iterator[Structure]:
-        """Yield the directory entry; the root directory has none."""
-        if isinstance(node, FatNode) and (offset := node.entry_offset()) is not None:
-            yield Structure("directory_entry", _fat.directory_entry, offset)
+        """Yield the directory entry (the root directory has none) and the entries of a directory."""
+        if isinstance(node, FatNode):
+            if (offset := node.entry_offset()) is not None:
+                yield Structure(self._structures.entry_name(node), _fat.directory_entry, offset)
+            if node.kind is Kind.DIRECTORY and not isinstance(node, RootNode):
+                yield from self._structures.directory(node)
 
     def owner(self, offset: int) -> str:
         """Return the name of the entry of a FAT at a byte."""
-        geometry, layout = self.geometry, _ENTRY_FORMATS[self.geometry.bits]
-        table, place = divmod(offset - geometry.fat_offset, geometry.fat_size)
-        if not 0 <= table < geometry.boot.bpb_num_fats:
-            return ""
-        entry = place // layout.unit_size * layout.unit_entries
-        return f"fat[{table}].entries[{entry}]" if entry < self._room else ""
+        return self._structures.owner(offset)
 
-    @property
-    def _room(self) -> int:
-        layout = _ENTRY_FORMATS[self.geometry.bits]
-        return int(self.geometry.fat_size // layout.unit_size * layout.unit_entries)
-
-    def _table_entry(self, table: int, entry: int) -> Structure:
-        """Return an entry of a FAT; two of FAT12 share three bytes and go by the number of the first."""
-        geometry, layout = self.geometry, _ENTRY_FORMATS[self.geometry.bits]
-        unit = entry // layout.unit_entries
-        offset = geometry.fat_offset + table * geometry.fat_size + unit * layout.unit_size
-        return Structure(f"fat[{table}].entries[{unit * layout.unit_entries}]", layout.decoder, offset)
-
-    def _root_records(self) -> Iterator[tuple[Any, int]]:
+    def root_records(self) -> Iterator[tuple[Any, int]]:
+        """Yield the entries of the root directory and where they lie, in bytes, up to its end."""
         size = _fat.directory_entry.size
         for start, block in RootNode(self).blocks():
             for index, record in enumerate(_fat.directory_entry.array(block, len(block) // size)):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pybootcfg import schema
 from pybootcfg.errors import ImageError
-from pybootcfg.source import FilePiece, Source
+from pybootcfg.source import FilePiece, Sectors, Source
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ iso = schema.load("iso9660")
 CHUNK_SECTORS = 64  #: sectors read at once
 
 
-class RawSectors(Source):
+class RawSectors(Sectors):
     """Mode 1 and mode 2 form 1 sectors of `raw_size` bytes, without their headers.
 
     Raises ImageError when read where a sector has no header or carries no data.
@@ -26,6 +26,14 @@ class RawSectors(Source):
         self.raw_size = raw_size
         self.name = base.name
         self.size = base.size // raw_size * iso.SECTOR_SIZE
+
+    def place(self, offset: int) -> int:
+        """Return where a byte lies among the raw sectors."""
+        number, skip = divmod(offset, iso.SECTOR_SIZE)
+        start = number * self.raw_size
+        header = iso.sector_header.read(self.base, start)
+        head = iso.sector_header.size + (iso.sector_subheader.size if header.mode == 2 else 0)
+        return int(start + head + skip)
 
     def _read(self, offset: int, length: int) -> bytes:
         return b"".join(self._chunks(offset, length))

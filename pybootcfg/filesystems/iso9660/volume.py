@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 
 from pybootcfg import limits, schema
-from pybootcfg.errors import GuestFileMissing, ImageError, LimitExceeded, printable
+from pybootcfg.errors import GuestFileMissing, ImageError, printable
 from pybootcfg.filesystems.base import Filesystem, Node, Options, Structure
 from pybootcfg.filesystems.iso9660.boot import BootCatalog, BootImage
 from pybootcfg.filesystems.iso9660.directory import IsoNode, Naming, Record, Tree
@@ -19,6 +19,8 @@ from pybootcfg.values import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
+
+    from pybootcfg.filesystems.iso9660.inspection import Structures
 
 iso = schema.load("iso9660")
 susp = schema.load("susp")
@@ -273,7 +275,7 @@ class Iso9660(Filesystem):
     def features(self) -> tuple[str, ...]:
         """The extensions that the volume has."""
         found = list(self._features)
-        if self._boot_catalogs():
+        if self.boot_catalogs():
             found.append("el-torito")
         if self.enhanced:
             found.append("enhanced")
@@ -293,59 +295,52 @@ class Iso9660(Filesystem):
 
     def boot_images(self) -> list[BootImage]:
         """Return the El Torito boot images, in the order of the catalogue."""
-        return [image for catalog in self._boot_catalogs() for image in catalog.images()]
+        return [image for catalog in self.boot_catalogs() for image in catalog.images()]
 
-    def _boot_catalogs(self) -> list[BootCatalog]:
+    def boot_catalogs(self) -> list[BootCatalog]:
+        """Return the El Torito boot catalogues that the descriptors name."""
         return [
             BootCatalog(self.source, found.record.boot_catalog * iso.SECTOR_SIZE, self.warn)
             for found in self.descriptors
             if found.decoder is eltorito.boot_record
         ]
 
+    @functools.cached_property
+    def _structures(self) -> Structures:
+        from pybootcfg.filesystems.iso9660.inspection import Structures
+
+        return Structures(self)
+
     def structures(self) -> Iterator[Structure]:
-        """Yield the descriptors, the boot catalogue, the path table and the root directory's own record."""
-        for found in self.descriptors:
-            yield Structure(found.name, found.decoder, found.offset)
-        for catalog in self._boot_catalogs():
-            yield from catalog.structures()
-        yield from self._path_table()
-        record = self._root.record
-        yield Structure("root.directory_record", iso.directory_record, record.offset)
-        if self._root.tree.naming is Naming.ROCK_RIDGE:
-            yield from self._system_use(record)
+        """Yield the descriptors, the boot catalogue, the path tables and the root directory's own record."""
+        return self._structures.listed()
+
+    def every_structure(self) -> Iterator[Structure]:
+        """Yield the descriptors, the boot catalogue, the path tables and all directories."""
+        return self._structures.every()
+
+    def below(self, name: str) -> Iterator[Structure]:
+        """Yield the structures of a directory, of a compressed file or of a raw sector."""
+        return self._structures.below(name)
 
     def node_structures(self, node: Node) -> Iterator[Structure]:
-        """Yield the directory record."""
-        if isinstance(node, IsoNode):
-            yield Structure("directory_record", iso.directory_record, node.record.offset)
+        """Yield the directory record, its system use entries, the head of a compressed file."""
+        return self._structures.of_node(node) if isinstance(node, IsoNode) else iter(())
 
-    def _path_table(self) -> Iterator[Structure]:
-        """Yield the first records of the type L path table."""
-        record = self.primary.record
-        decoder = iso.path_table_record
-        offset = record.location_of_type_l_path_table * record.logical_block_size.little
-        end = min(offset + record.path_table_size.little, self.source.size)
-        for number in range(limits.ISO9660_PATH_TABLE.value):
-            if offset + decoder.size > end:
-                return
-            yield Structure(f"path_table[{number}]", decoder, offset)
-            length = decoder.read(self.source, offset).length_of_directory_identifier
-            offset += decoder.size + length + length % 2
+    def trees(self) -> Iterator[tuple[str, Any, IsoNode]]:
+        """Yield the name, the descriptor's record and the root of each directory tree."""
+        yield "", self.primary.record, self.root_of_primary
+        for name, found in (("joliet_", self.joliet), ("enhanced_", self.enhanced)):
+            if found is not None:
+                naming = Naming.JOLIET if found is self.joliet else Naming.ENHANCED
+                yield name, found.record, self._root_of(found, self._tree(found, naming))
 
-    def _system_use(self, record: Record) -> Iterator[Structure]:
-        """Yield the system use entries of the root's own record."""
-        try:
-            for number, entry in enumerate(
-                self._root.tree.system_use.entries(record.system_use, record.system_use_offset)
-            ):
-                decoder = getattr(susp, SYSTEM_USE.get(entry.signature, "entry"))
-                yield Structure(f"root.system_use[{number}]", decoder, entry.offset)
-        except (ImageError, LimitExceeded) as error:
-            self.warn(f"Rock Ridge: {error}")
-
-
-#: the schema of each system use entry that a root may have, by signature
-SYSTEM_USE = {name.upper().encode(): name for name in ("sp", "ce", "er", "px", "tf", "rr", "nm", "pl")}
+    @property
+    def root_of_primary(self) -> IsoNode:
+        """The root of the primary tree, by Rock Ridge where that is there."""
+        if self._root.tree.naming in (Naming.PLAIN, Naming.ROCK_RIDGE):
+            return self._root
+        return self._primary_root()[0]
 
 
 def joliet_level(record: Any) -> int:

@@ -13,13 +13,15 @@ from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options, Struct
 from pybootcfg.filesystems.reiserfs import directory, hashes
 from pybootcfg.filesystems.reiserfs.journal import Journal, Transaction
 from pybootcfg.filesystems.reiserfs.node import ReiserfsNode
-from pybootcfg.filesystems.reiserfs.tree import Key, Tree
+from pybootcfg.filesystems.reiserfs.tree import Tree
 from pybootcfg.source import Overlay, Source
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
+
+    from pybootcfg.filesystems.reiserfs.inspection import Structures
 
 layout = schema.load("reiserfs")
 
@@ -120,7 +122,7 @@ class Reiserfs(Filesystem):
         return ReiserfsNode(self, *self.root_object)
 
     @functools.cached_property
-    def _identity(self) -> Any:
+    def identity(self) -> Any:
         """The whole super block; None for format 3.5, where something else lies there."""
         if self.superblock.s_magic == _FORMAT_3_5:
             return None
@@ -129,17 +131,17 @@ class Reiserfs(Filesystem):
     @property
     def label(self) -> str:
         """The label of the super block; format 3.5 has none."""
-        if self._identity is None:
+        if self.identity is None:
             return ""
-        text: bytes = self._identity.s_label.partition(b"\0")[0]
+        text: bytes = self.identity.s_label.partition(b"\0")[0]
         return text.rstrip().decode("utf-8", "surrogateescape")
 
     @property
     def uuid(self) -> str:
         """The UUID of the super block; format 3.5 has none."""
-        if self._identity is None or not any(self._identity.s_uuid):
+        if self.identity is None or not any(self.identity.s_uuid):
             return ""
-        return uuid_text(self._identity.s_uuid)
+        return uuid_text(self.identity.s_uuid)
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -148,7 +150,7 @@ class Reiserfs(Filesystem):
         if self.superblock.s_magic == _RELOCATED:
             names.append("journal_relocated")
         names += [hashes.NAMES[code] for code in self.hash_codes if len(self.hash_codes) == 1]
-        if self.version == "3.6" and self._identity.s_flags & layout.REISERFS_ATTRS_CLEARED:
+        if self.version == "3.6" and self.identity.s_flags & layout.REISERFS_ATTRS_CLEARED:
             names.append("attrs_cleared")
         return tuple(names)
 
@@ -185,47 +187,29 @@ class Reiserfs(Filesystem):
         done = "replayed in memory" if self._newest else "not replayed"
         return f"not clean: {len(self.pending)} transactions, {done}" if self.pending else "clean"
 
+    @functools.cached_property
+    def _structures(self) -> Structures:
+        from pybootcfg.filesystems.reiserfs.inspection import Structures
+
+        return Structures(self)
+
     def structures(self) -> Iterator[Structure]:
         """Yield the super block, what is to be replayed, and the top of the tree."""
-        whole = self._identity is not None
-        superblock = layout.reiserfs_super_block if whole else layout.reiserfs_super_block_v1
-        at = self.superblock_offset
-        yield Structure("superblock", superblock, at)
-        if self._place(at) != at:
-            yield Structure("journal.superblock", superblock, self._place(at))
-        if self.journal:
-            yield Structure("journal_header", layout.reiserfs_journal_header, self.journal.header_offset)
-            for number, one in enumerate(self.pending):
-                place = f"journal.transactions[{number}]"
-                commit = self.journal.offset(one.start + one.length + 1)
-                yield Structure(f"{place}.desc", layout.reiserfs_journal_desc, self.journal.offset(one.start))
-                yield Structure(f"{place}.commit", layout.reiserfs_journal_commit, commit)
-        yield from self._root_structures()
+        return self._structures.listed()
 
-    def _root_structures(self) -> Iterator[Structure]:
-        """Yield the parts of the root node of the tree, and the stat data of the root directory."""
-        at = self._place(self.tree.offset(self.superblock.s_root_block, "superblock"))
-        yield Structure("root.block_head", layout.block_head, at)
-        if at + self.block_size > self.source.size:
-            return
-        head = layout.block_head.read(self.source, at)
-        start = at + layout.block_head.size
-        end = at + self.block_size
-        if head.blk_level == layout.DISK_LEAF_NODE_LEVEL:
-            yield from _array("root.items", layout.item_head, start, head.blk_nr_item, end)
-        else:
-            keys = layout.reiserfs_key
-            yield from _array("root.keys", keys, start, head.blk_nr_item, end)
-            start += keys.size * head.blk_nr_item
-            yield from _array("root.children", layout.disk_child, start, head.blk_nr_item + 1, end)
-        try:
-            item = next(self.tree.items(Key(*self.root_object, 0, layout.TYPE_STAT_DATA)))
-        except (ImageError, LimitExceeded):
-            return  # the damage shows in the structures above, or where the root directory is read
-        stat_data = layout.stat_data_v1 if item.version == layout.KEY_FORMAT_3_5 else layout.stat_data
-        yield Structure("root_directory.stat_data", stat_data, self._place(item.at) + item.location)
+    def every_structure(self) -> Iterator[Structure]:
+        """Yield the super block, the bitmaps, the journal, and all nodes of the tree with their items."""
+        return self._structures.every()
 
-    def _place(self, at: int) -> int:
+    def below(self, name: str) -> Iterator[Structure]:
+        """Yield the structures of a node, `block[N]`, or of the journal; else what `structures` does."""
+        return self._structures.below(name)
+
+    def node_structures(self, node: Node) -> Iterator[Structure]:
+        """Yield the items of a file or directory."""
+        return self._structures.of_node(node) if isinstance(node, ReiserfsNode) else iter(())
+
+    def place(self, at: int) -> int:
         """Return where on the disk the block at byte `at` of the replayed file system lies."""
         number, rest = divmod(at, self.block_size)
         newest = self._newest.get(number)
@@ -244,9 +228,3 @@ def _superblock_offset(source: Source) -> int:
         if not 0 < journal <= offset:  # else it is a copy in a journal
             return int(offset)
     raise ImageError("there is no ReiserFS super block", structure="superblock", source=source.name)
-
-
-def _array(name: str, decoder: schema.Decoder, start: int, count: int, end: int) -> Iterator[Structure]:
-    """Name `count` structures that lie side by side from byte `start` on, as far as they end before `end`."""
-    for index in range(min(count, (end - start) // decoder.size)):
-        yield Structure(f"{name}[{index}]", decoder, start + index * decoder.size)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
     from typing import Any
 
+    from pybootcfg.filesystems.ufs.inspection import Structures
+
 FLAGS = (
     (ufs.FS_DOSOFTDEP, "soft-updates"),
     (ufs.FS_NEEDSFSCK, "needs-fsck"),
@@ -139,16 +141,22 @@ class UfsNode(Node):
             raise self._damage("the directory is damaged where the name is", damaged)
         return None
 
-    def target(self) -> bytes:
-        """Return where a symbolic link points, from the inode or from its block.
+    @property
+    def has_short_target(self) -> bool:
+        """Whether the target of a symbolic link lies in the inode.
 
-        A target shorter than fs_maxsymlinklen lies in the inode; so does, on file systems that are
-        older than that field, one that holds no block.
+        So does one that is shorter than fs_maxsymlinklen; and on file systems that are older than that
+        field, one that holds no block.
         """
         filesystem = self.filesystem
+        old = self.inode.di_blocks == 0 and self.size <= filesystem.shortlink_room
+        return self.size < filesystem.maxsymlinklen or old
+
+    def target(self) -> bytes:
+        """Return where a symbolic link points, from the inode or from its block."""
+        filesystem = self.filesystem
         size = limits.PATH_LENGTH.check(self.size, f"symbolic link inode {self.number}")
-        old = self.inode.di_blocks == 0 and size <= filesystem.shortlink_room
-        if size < filesystem.maxsymlinklen or old:
+        if self.has_short_target:
             return bytes(filesystem.shortlink.read(filesystem.source, self.offset).di_shortlink[:size])
         return self.read(limits.PATH_LENGTH)
 
@@ -265,9 +273,9 @@ class Ufs(Filesystem):
     def _has_journal(self) -> bool:
         if self.layout is Layout.SOLARIS:
             return bool(self.superblock.solaris.fs_logbno)
-        return self._is_wapbl() or bool(self.superblock.flags & (ufs.FS_SUJ | ufs.FS_GJOURNAL))
+        return self.is_wapbl() or bool(self.superblock.flags & (ufs.FS_SUJ | ufs.FS_GJOURNAL))
 
-    def _is_wapbl(self) -> bool:
+    def is_wapbl(self) -> bool:
         """Whether NetBSD's meaning of the flag that it shares with FS_NFS4ACLS is the right one."""
         if not self.superblock.flags & ufs.FS_DOWAPBL or self.layout is not Layout.BSD44:
             return False
@@ -303,7 +311,7 @@ class Ufs(Filesystem):
             names = [name for flag, name in FLAGS if superblock.flags & flag]
             if unknown := superblock.flags & ~KNOWN_FLAGS:
                 names.append(f"unknown-{unknown:#x}")
-            if self._is_wapbl():
+            if self.is_wapbl():
                 names[names.index("nfsv4acls")] = "wapbl"
         elif self.layout is Layout.SOLARIS:
             names.append("solaris")
@@ -325,38 +333,35 @@ class Ufs(Filesystem):
         """The root directory, inode 2."""
         return UfsNode(self, ufs.ROOTINO)
 
+    @cached_property
+    def _structures(self) -> Structures:
+        from pybootcfg.filesystems.ufs.inspection import Structures
+
+        return Structures(self)
+
     def structures(self) -> Iterator[Structure]:
         """Yield the superblock, the root's inode, and each cylinder group's head and superblock copy."""
-        superblock, decoder = self.superblock, self.superblock.decoder
-        yield Structure("superblock", decoder(ufs.superblock), superblock.offset)
-        if self.layout is Layout.SOLARIS:
-            yield Structure("solaris_superblock", decoder(ufs.solaris_superblock), superblock.offset)
-        if self._is_wapbl():
-            yield Structure("netbsd_superblock", decoder(ufs.netbsd_superblock), superblock.offset)
-        yield Structure("inode[2]", self.dinode, self.inode_offset(ufs.ROOTINO))
-        for group in range(superblock.fields.fs_ncg):
-            start = superblock.cgstart(group)
-            offset = (start + superblock.fields.fs_cblkno) * self.fsize
-            if offset >= self.source.size:
-                return
-            copy = (start + superblock.fields.fs_sblkno) * self.fsize
-            yield Structure(f"group[{group}].superblock", decoder(ufs.superblock), copy)
-            yield Structure(f"group[{group}].cg", decoder(ufs.cg), offset)
+        return self._structures.listed()
+
+    def every_structure(self) -> Iterator[Structure]:
+        """Yield all structures: of the cylinder groups, and of the inodes in use."""
+        return self._structures.every()
+
+    def below(self, name: str) -> Iterator[Structure]:
+        """Yield the structures of an inode or a cylinder group; else what `structures` does."""
+        return self._structures.below(name)
 
     def structure(self, name: str) -> Structure | None:
         """Return the structure called `name`; any inode may be asked for."""
-        number = name.removeprefix("inode[").removesuffix("]")
-        if name == f"inode[{number}]" and number.isdecimal() and len(number) < 20:
-            fields = self.superblock.fields
-            if not 0 < int(number) < fields.fs_ipg * fields.fs_ncg:
-                return None
-            return Structure(name, self.dinode, self.inode_offset(int(number)))
-        return super().structure(name)
+        return self._structures.find(name)
 
     def node_structures(self, node: Node) -> Iterator[Structure]:
-        """Yield the inode."""
-        if isinstance(node, UfsNode):
-            yield Structure(f"inode[{node.number}]", self.dinode, node.offset)
+        """Yield the inode, its indirect blocks, its directory entries or the target of the link."""
+        return self._structures.of_inode(node.number) if isinstance(node, UfsNode) else iter(())
+
+    def owner(self, offset: int) -> str:
+        """Return the name of the structure of a cylinder group, or the inode, at a byte."""
+        return self._structures.owner(offset)
 
     def inode_offset(self, number: int) -> int:
         """Return where inode `number` lies, in bytes; ImageError when there is no such inode."""

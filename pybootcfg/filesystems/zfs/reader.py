@@ -9,7 +9,7 @@ from collections import OrderedDict
 from pybootcfg import limits, schema
 from pybootcfg.errors import GuestFileMissing, ImageError, LimitExceeded, UnsupportedFeature, printable
 from pybootcfg.filesystems.base import Filesystem, Node, Options, Structure
-from pybootcfg.filesystems.zfs import dsl, inspection
+from pybootcfg.filesystems.zfs import dsl
 from pybootcfg.filesystems.zfs.dsl import Dataset, Directory
 from pybootcfg.filesystems.zfs.label import Uberblock
 from pybootcfg.filesystems.zfs.pool import Pool
@@ -22,6 +22,8 @@ from pybootcfg.values import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import ClassVar
+
+    from pybootcfg.filesystems.zfs.inspection import Structures
 
 dsl_layout = schema.load("zfs_dsl")
 
@@ -225,19 +227,28 @@ class Zfs(Filesystem):
 
     def structures(self) -> Iterator[Structure]:
         """Yield labels, nvlists, uberblocks, the objects of the Meta Object Set, and datasets."""
-        return inspection.structures(self.pool)
+        return self._structures.listed()
 
-    def structure(self, name: str) -> Structure | None:
-        """Return the structure called `name`; any object of the Meta Object Set may be asked for."""
-        found = inspection.mos_object(self.pool, name)
-        return found or next((other for other in self.structures() if other.name == name), None)
+    def every_structure(self) -> Iterator[Structure]:
+        """Yield labels, uberblocks, and all objects of the pool and its datasets with what is theirs."""
+        return self._structures.every()
+
+    def below(self, name: str) -> Iterator[Structure]:
+        """Yield the structures of an object or of a dataset; else what `structures` does."""
+        return self._structures.below(name)
 
     def node_structures(self, node: Node) -> Iterator[Structure]:
-        """Yield the dnode of a file or directory and the block pointers below it."""
+        """Yield the dnode of a file or directory and what belongs to it."""
         if isinstance(node, MountedDirectory) and node.under is not None:
             node = node.under
         if isinstance(node, Znode):
-            yield from inspection.node_structures(node.filesystem.objects, node.number)
+            yield from self._structures.of_node(node)
+
+    @functools.cached_property
+    def _structures(self) -> Structures:
+        from pybootcfg.filesystems.zfs.inspection import Structures
+
+        return Structures(self.pool)
 
 
 def _below(base: bytes, path: bytes) -> list[bytes] | None:

@@ -66,7 +66,7 @@ def pending(objects: ObjectSet, last_txg: int) -> list[Record]:
     claimed = header.zh_claim_txg != 0
     found: list[Record] = []
     budget = limits.ZFS_LOG_RECORDS.budget(f"{objects.name}: intent log")
-    for block in _chain(objects, header.zh_claim_blk_seq if claimed else None):
+    for block in log_blocks(objects, header.zh_claim_blk_seq if claimed else None):
         for kind, txg, record in _records(block):
             budget.spend()
             if claimed and record.sequence > header.zh_claim_lr_seq:
@@ -76,7 +76,8 @@ def pending(objects: ObjectSet, last_txg: int) -> list[Record]:
     return found
 
 
-def _chain(objects: ObjectSet, last: int | None) -> Iterator[LogBlock]:
+def log_blocks(objects: ObjectSet, last: int | None) -> Iterator[LogBlock]:
+    """Yield the blocks of the log up to number `last`, or to where it ends."""
     pointer = decode(objects.data, ZIL_HEADER_OFFSET + ZH_LOG_OFFSET, big=objects.big)
     budget = limits.ZFS_LOG_BLOCKS.budget(f"{objects.name}: intent log")
     while not pointer.hole and pointer.embedded is None:

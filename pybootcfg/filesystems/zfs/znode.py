@@ -59,6 +59,10 @@ class Registry:
 
     def attributes(self, data: bytes, dnode: Dnode, *, big: bool) -> dict[bytes, bytes]:
         """Return the attributes in a bonus buffer or spill block, by name."""
+        return {name: data[at : at + length] for name, at, length in self.places(data, dnode, big=big)}
+
+    def places(self, data: bytes, dnode: Dnode, *, big: bool) -> Iterator[tuple[bytes, int, int]]:
+        """Yield the name of each attribute in a bonus buffer or spill block, its offset there, its length."""
         header: Any = ordered(sa_layout.sa_hdr_phys, big=big).decode(data)
         if header.sa_magic != sa_layout.SA_MAGIC:
             raise dnode.damaged("its system attributes have a wrong magic number")
@@ -67,7 +71,6 @@ class Registry:
             raise dnode.damaged("its system attributes have a layout that is not registered")
         at = bits(header.sa_layout_info, sa_layout.SA_HDR_SIZE) * 8
         variable = sa_layout.sa_hdr_phys.size
-        found: dict[bytes, bytes] = {}
         for attribute in order:
             length = self.lengths.get(attribute)
             if length is None:
@@ -77,9 +80,8 @@ class Registry:
                 variable += 2
             if at + length > len(data):
                 raise dnode.damaged("its system attributes are longer than their buffer")
-            found[self.names[attribute]] = data[at : at + length]
+            yield self.names[attribute], at, length
             at += -(-length // 8) * 8
-        return found
 
 
 class FileSystem:

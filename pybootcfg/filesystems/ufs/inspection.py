@@ -1,0 +1,211 @@
+"""The structures of a UFS by name, for `inspect`; docs/inspect.md lists them."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from pybootcfg import limits
+from pybootcfg.errors import BootcfgError, ImageError
+from pybootcfg.filesystems.base import (
+    Extent,
+    Followed,
+    Stretch,
+    Structure,
+    fault,
+    length_of,
+    numbered,
+)
+from pybootcfg.filesystems.ufs.superblock import Layout, ufs
+from pybootcfg.kind import Kind
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pybootcfg.filesystems.ufs.reader import Ufs, UfsNode
+
+
+class Structures:
+    """The structures of one file system."""
+
+    def __init__(self, filesystem: Ufs) -> None:
+        self.filesystem = filesystem
+        self.superblock = filesystem.superblock
+        self.fields = filesystem.superblock.fields
+        self.decoder = filesystem.superblock.decoder
+
+    def listed(self) -> Iterator[Structure]:
+        """Yield the superblock, the root's inode, and each cylinder group's head and superblock copy."""
+        yield from self._superblocks()
+        yield self.inode(ufs.ROOTINO)
+        for group in range(self.fields.fs_ncg):
+            yield from self._heads(group)
+
+    def every(self) -> Iterator[Structure]:
+        """Yield the superblock, the groups, the inodes in use and what is theirs."""
+        yield from self._superblocks()
+        inodes = limits.INSPECT_INODES.budget(self.filesystem.source.name)
+        for group in range(self.fields.fs_ncg):
+            yield from self.group(group)
+            try:
+                numbers = list(self._in_use(group))
+            except ImageError as error:
+                yield fault(f"group[{group}].inodes", error)
+                continue
+            for number in numbers:
+                inodes.spend()
+                try:
+                    yield from self.of_inode(number)
+                except BootcfgError as error:
+                    yield fault(f"inode[{number}]", error)
+
+    def below(self, name: str) -> Iterator[Structure]:
+        """Yield those of the inode or the group that a name begins with; else those listed."""
+        family, number, _ = numbered(name)
+        if family == "inode" and 0 < number < self.fields.fs_ipg * self.fields.fs_ncg:
+            return self.of_inode(number)
+        if family == "group" and 0 <= number < self.fields.fs_ncg:
+            return self.group(number)
+        return self.listed()
+
+    def find(self, name: str) -> Structure | None:
+        """Return the structure called `name`."""
+        family, number, part = numbered(name)
+        if family == "inode" and not part:
+            exists = 0 < number < self.fields.fs_ipg * self.fields.fs_ncg
+            return self.inode(number) if exists else None
+        return next((found for found in self.below(name) if found.name == name), None)
+
+    def _superblocks(self) -> Iterator[Structure]:
+        place = self.superblock.offset
+        yield Structure("superblock", self.decoder(ufs.superblock), place)
+        if self.filesystem.layout is Layout.SOLARIS:
+            yield Structure("solaris_superblock", self.decoder(ufs.solaris_superblock), place)
+        if self.filesystem.is_wapbl():
+            yield Structure("netbsd_superblock", self.decoder(ufs.netbsd_superblock), place)
+        summary = self._summary()
+        if summary:
+            yield summary
+
+    def _summary(self) -> Structure | None:
+        """Return the counts of all groups, which lie side by side at fs_csaddr (fs_old_csaddr of UFS1)."""
+        new = self.superblock.version == 2
+        start = (self.fields.fs_csaddr if new else self.fields.fs_old_csaddr) * self.filesystem.fsize
+        count = min(self.fields.fs_ncg, limits.ARRAY_ITEMS.value)
+        decoder = self.decoder(ufs.csum)
+        if not 0 < start <= self.filesystem.source.size - count * decoder.size:
+            return None
+        return Structure("summary", decoder.repeated(count), start)
+
+    def _heads(self, group: int) -> Iterator[Structure]:
+        start, size = self.superblock.cgstart(group), self.filesystem.fsize
+        offset = (start + self.fields.fs_cblkno) * size
+        if offset < self.filesystem.source.size:
+            copy = (start + self.fields.fs_sblkno) * size
+            yield Structure(f"group[{group}].superblock", self.decoder(ufs.superblock), copy)
+            yield Structure(f"group[{group}].cg", self.decoder(ufs.cg), offset)
+
+    def group(self, group: int) -> Iterator[Structure]:
+        """Yield the copy of the superblock, the head and the bitmaps of a cylinder group."""
+        yield from self._heads(group)
+        with suppress(ImageError):  # the head above says what is wrong
+            yield from self._bitmaps(group)
+
+    def _bitmaps(self, group: int) -> Iterator[Structure]:
+        offset = (self.superblock.cgstart(group) + self.fields.fs_cblkno) * self.filesystem.fsize
+        head = self.decoder(ufs.cg).read(self.filesystem.source, offset)
+        for name, start, bits in (
+            ("inode_bitmap", head.cg_iusedoff, self.fields.fs_ipg),
+            ("fragment_bitmap", head.cg_freeoff, head.cg_ndblk),
+        ):
+            size = -(-bits // 8)
+            if self.decoder(ufs.cg).size <= start <= self.filesystem.bsize - size:
+                yield Structure(f"group[{group}].{name}", Stretch(name, size, bits), offset + start)
+
+    def _in_use(self, group: int) -> Iterator[int]:
+        """Yield the numbers of the inodes that the bitmap of a group says are in use."""
+        found = next((one for one in self._bitmaps(group) if one.name.endswith("inode_bitmap")), None)
+        if found is None:
+            return
+        bits = self.filesystem.source.read(found.offset, length_of(found.decoder), "inode bitmap")
+        for index in range(self.fields.fs_ipg):
+            if bits[index // 8] >> index % 8 & 1 and (group or index > ufs.WINO):
+                yield group * self.fields.fs_ipg + index
+
+    def inode(self, number: int) -> Structure:
+        """Return an inode."""
+        return Structure(f"inode[{number}]", self.filesystem.dinode, self.filesystem.inode_offset(number))
+
+    def of_inode(self, number: int) -> Iterator[Structure]:
+        """Yield an inode and what belongs to it; ImageError where that is damaged."""
+        from pybootcfg.filesystems.ufs.reader import UfsNode
+
+        yield self.inode(number)
+        node = UfsNode(self.filesystem, number)
+        if node.kind is Kind.SYMLINK and node.has_short_target:
+            yield Structure(f"inode[{number}].shortlink", self.filesystem.shortlink, node.offset)
+        elif node.kind in (Kind.FILE, Kind.DIRECTORY, Kind.SYMLINK):
+            yield from self._indirect(node)
+        if node.kind is Kind.DIRECTORY:
+            yield from self._directory(node)
+
+    def _indirect(self, node: UfsNode) -> Iterator[Structure]:
+        """Yield the blocks of pointers of a file, each once; their numbers count fragments."""
+        filesystem = self.filesystem
+        budget = limits.INSPECT_BLOCKS.budget(f"inode {node.number}")
+        todo = list(enumerate(node.inode.di_ib, 1))
+        seen: set[int] = set()
+        for level, fragment in todo:
+            if not fragment or fragment in seen:
+                continue
+            seen.add(fragment)
+            budget.spend()
+            name = f"inode[{node.number}].indirect_block[{fragment}]"
+            filesystem.check_fragments(fragment, filesystem.frag, name)
+            decoder = filesystem.daddr.repeated(filesystem.nindir)
+            yield Structure(name, decoder, fragment * filesystem.fsize)
+            if level > 1:
+                todo += [(level - 1, below) for below in filesystem.pointers(fragment, name) if below]
+
+    def _directory(self, node: UfsNode) -> Iterator[Structure]:
+        """Yield the entries of a directory, free ones too, block by block (of fs_bsize bytes)."""
+        limits.UFS_DIRECTORY_SIZE.check(node.size, f"directory inode {node.number}")
+        size, block = self.filesystem.bsize, 0
+        for run in node.runs():
+            if isinstance(run, Extent):
+                for start in range(0, run.length, size):
+                    data = run.source.read(run.offset + start, min(size, run.length - start), "directory")
+                    name = f"inode[{node.number}].directory_block[{block + start // size}].entry"
+                    yield from self._entries(name, data, run.offset + start)
+            block += -(-run.length // size)
+
+    def _entries(self, name: str, data: bytes, offset: int) -> Iterator[Structure]:
+        decoder = self.filesystem.direct
+        place = number = 0
+        while place + decoder.size <= len(data):
+            entry = decoder.decode(data, place)
+            room = min(entry.d_reclen, len(data) - place) - decoder.size
+            if entry.d_reclen % 4 or room < 0:
+                yield Structure(f"{name}[{number}]", decoder, offset + place)
+                return
+            length = min(entry.d_namlen, room)
+            shown = Followed(decoder, ("name", length), ("unused", room - length))
+            yield Structure(f"{name}[{number}]", shown, offset + place)
+            place += entry.d_reclen
+            number += 1
+
+    def owner(self, offset: int) -> str:
+        """Return the name of the structure of a cylinder group, or the inode, at a byte."""
+        group = offset // self.filesystem.fsize // max(1, self.fields.fs_fpg)
+        if not 0 <= group < self.fields.fs_ncg:
+            return ""
+        for found in (*self._superblocks(), *self.group(group)):
+            if found.offset <= offset < found.offset + length_of(found.decoder):
+                return found.name
+        first = max(1, group * self.fields.fs_ipg)
+        with suppress(ImageError):
+            start = self.filesystem.inode_offset(first)
+            index = (offset - start) // self.filesystem.dinode.size
+            if 0 <= index < self.fields.fs_ipg - (group == 0):
+                return f"inode[{first + index}]"
+        return ""
