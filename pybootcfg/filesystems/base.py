@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from pybootcfg.tracing import Field
 
 
+LOOKUPS = 1024  # names, there or not, that a file system remembers having looked up
+
+
 def uuid_text(raw: bytes) -> str:
     """Return a UUID whose fields are big-endian as RFC 9562 writes it.
 
@@ -254,6 +257,7 @@ class Filesystem(ABC):
         self.source = source
         self.options = options
         self.warnings: list[str] = []
+        self._looked_up: dict[tuple[Hashable, bytes], Node | None] = {}
         self.members: tuple[Source, ...] = (source,)  #: all volumes that this file system lies on
 
     @property
@@ -366,6 +370,15 @@ class Filesystem(ABC):
         if message not in self.warnings and len(self.warnings) < 100:
             self.warnings.append(message)
 
+    def _lookup(self, directory: Node, name: bytes) -> Node | None:
+        """Look a name up, once: a boot loader's paths begin alike, and most of them lead nowhere."""
+        key = directory.key, name
+        if key not in self._looked_up:
+            if len(self._looked_up) >= LOOKUPS:
+                self._looked_up.clear()
+            self._looked_up[key] = directory.lookup(name)
+        return self._looked_up[key]
+
     def walk(self, path: bytes, *, follow: bool = True, root: Node | None = None) -> Node:
         """Return the node at `path`; symbolic links on the way (and, with `follow`, at its end) are followed.
 
@@ -386,7 +399,7 @@ class Filesystem(ABC):
                 continue
             if node.kind is not Kind.DIRECTORY:
                 raise GuestFileMissing(printable(path), "not a directory on the way")
-            found = node.lookup(component)
+            found = self._lookup(node, component) if above[0] is self.root else node.lookup(component)
             if found is None:
                 raise GuestFileMissing(printable(path))
             if found.kind is Kind.SYMLINK and (todo or follow):

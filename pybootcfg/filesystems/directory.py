@@ -120,7 +120,7 @@ class Directory(Filesystem):
         """Always `directory`."""
         return "directory"
 
-    @property
+    @functools.cached_property
     def root(self) -> Node:
         """The directory itself."""
         return self._root

@@ -184,7 +184,7 @@ class Exfat(Filesystem):
         """`exfat`."""
         return "exfat"
 
-    @property
+    @functools.cached_property
     def root(self) -> Node:
         """The root directory."""
         return RootNode(self)

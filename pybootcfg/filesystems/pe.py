@@ -10,6 +10,8 @@ for each further one.  No disk is formatted so: guest.py asks this reader about 
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError
 from pybootcfg.filesystems.base import Extent, Filesystem, Hole, Node, Options, Run, Structure
@@ -153,7 +155,7 @@ class PortableExecutable(Filesystem):
         """`pe`."""
         return "pe"
 
-    @property
+    @cached_property
     def root(self) -> Node:
         """The sections of the main profile, and directories for the further ones."""
         return self._root

@@ -8,15 +8,15 @@ from __future__ import annotations
 from pybootcfg import limits, schema
 from pybootcfg.checksums import crc32c
 from pybootcfg.errors import ImageError, UnsupportedFeature
-from pybootcfg.filesystems.ext.casefold import folded
-from pybootcfg.filesystems.ext.htree import Index, NotIndexed
 from pybootcfg.filesystems.ext.inline import inline_parts
 from pybootcfg.filesystems.ext.inode import Inode
 from pybootcfg.filesystems.ext.mapping import mapped
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from pybootcfg.filesystems.ext.inode import Newer
 
 layout = schema.load("ext")
 
@@ -67,22 +67,34 @@ class Directory:
         if name in self.changes:
             return self.changes[name]
         ignores_case = self.inode.has(layout.CASEFOLD_FL) and self.blocks.superblock.has_incompat("casefold")
-        fold = folded if ignores_case else None
-        key = folded(name) if ignores_case else name
-        if not (self.changes and ignores_case):
-            try:
-                found = self._index.find(name, key, fold)
-            except NotIndexed:
-                pass
-            except ImageError as error:
-                self.blocks.unindexed.add(self.inode.number)
-                self.blocks.warn(f"the index of {self.inode.name} is damaged, so that it is scanned: {error}")
-            else:
-                if found is not None or self._believes_miss(fold is None or key.isascii()):
-                    return found
+        fold, key = None, name
+        if ignores_case:
+            from pybootcfg.filesystems.ext.casefold import folded
+
+            fold, key = folded, folded(name)
+        if self._is_indexed and not (self.changes and ignores_case):
+            found, is_sure = self._find_by_index(name, key, fold)
+            if is_sure:
+                return found
         if fold is not None:
             return next((number for found, number in self.entries() if fold(found) == key), None)
         return next((number for found, number in self._on_disk(name) if found == name), None)
+
+    def _find_by_index(
+        self, name: bytes, key: bytes, fold: Callable[[bytes], bytes] | None
+    ) -> tuple[int | None, bool]:
+        """Return what the index says of a name, and whether that is to be believed."""
+        from pybootcfg.filesystems.ext.htree import Index, NotIndexed
+
+        try:
+            found = Index(self.inode, self._block, records).find(name, key, fold)
+        except NotIndexed:
+            return None, False
+        except ImageError as error:
+            self.blocks.unindexed.add(self.inode.number)
+            self.blocks.warn(f"the index of {self.inode.name} is damaged, so that it is scanned: {error}")
+            return None, False
+        return found, found is not None or self._believes_miss(fold is None or key.isascii())
 
     def _believes_miss(self, has_sure_hash: bool) -> bool:
         """Whether a name that the index does not lead to is not there.
@@ -95,11 +107,11 @@ class Directory:
         return self.blocks.superblock.metadata_csum or self.inode.size > SMALL
 
     @property
-    def _index(self) -> Index:
+    def _is_indexed(self) -> bool:
         distrusted = self.inode.number in self.blocks.unindexed
         if distrusted or self.is_fresh or self.inode.has(layout.INLINE_DATA_FL):
-            raise NotIndexed
-        return Index(self.inode, self._block, records)
+            return False
+        return self.inode.has(layout.INDEX_FL) and self.blocks.superblock.has_compat("dir_index")
 
     def _on_disk(self, wanted: bytes = b"") -> Iterator[Entry]:
         """Yield all entries; blocks that do not contain `wanted` may be left out."""
@@ -161,6 +173,24 @@ class Directory:
         stored = layout.dx_tail.decode(data, tail).dt_checksum
         covered = data[:end] + data[tail : tail + 4] + bytes(4)
         return bool(crc32c(covered, self.inode.checksum_seed) == stored)
+
+
+class FastCommits:
+    """What the fast commits of one journal made of a file system.
+
+    `inodes` are the newer inodes by number; `names` are, for each directory's inode number, the names
+    that came (with an inode number) or went (None); `fresh` are directories that did not exist
+    before, whose blocks hold nothing yet.
+    """
+
+    def __init__(self) -> None:
+        self.inodes: dict[int, Newer] = {}
+        self.names: dict[int, dict[bytes, int | None]] = {}
+        self.fresh: set[int] = set()
+
+    def directory(self, inode: Inode) -> Directory:
+        """Return a directory as it is after the fast commits."""
+        return Directory(inode, self.names.get(inode.number), is_fresh=inode.number in self.fresh)
 
 
 def _count_offset(data: bytes) -> int:

@@ -14,8 +14,8 @@ from pybootcfg import limits, schema
 from pybootcfg.checksums import crc32c
 from pybootcfg.errors import BootcfgError, ImageError
 from pybootcfg.filesystems.ext.blocks import Blocks
-from pybootcfg.filesystems.ext.directory import Directory
-from pybootcfg.filesystems.ext.inode import UNCHANGED, Inode, InodeTable, Mapped, Newer
+from pybootcfg.filesystems.ext.directory import FastCommits
+from pybootcfg.filesystems.ext.inode import UNCHANGED, InodeTable, Mapped, Newer
 from pybootcfg.filesystems.ext.log import Log
 from pybootcfg.kind import Kind
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
@@ -35,24 +35,6 @@ class Tag(NamedTuple):
     kind: int
     value: bytes
     raw: bytes
-
-
-class FastCommits:
-    """What the fast commits of one journal made of a file system.
-
-    `inodes` are the newer inodes by number; `names` are, for each directory's inode number, the names
-    that came (with an inode number) or went (None); `fresh` are directories that did not exist
-    before, whose blocks hold nothing yet.
-    """
-
-    def __init__(self) -> None:
-        self.inodes: dict[int, Newer] = {}
-        self.names: dict[int, dict[bytes, int | None]] = {}
-        self.fresh: set[int] = set()
-
-    def directory(self, inode: Inode) -> Directory:
-        """Return a directory as it is after the fast commits."""
-        return Directory(inode, self.names.get(inode.number), is_fresh=inode.number in self.fresh)
 
 
 class Replay:

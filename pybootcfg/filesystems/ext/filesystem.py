@@ -19,14 +19,10 @@ from pybootcfg.filesystems.base import (
     uuid_text,
 )
 from pybootcfg.filesystems.ext.blocks import Blocks
-from pybootcfg.filesystems.ext.directory import Directory
-from pybootcfg.filesystems.ext.fast_commit import FastCommits
-from pybootcfg.filesystems.ext.fast_commit import Replay as FastCommitReplay
+from pybootcfg.filesystems.ext.directory import Directory, FastCommits
 from pybootcfg.filesystems.ext.groups import Groups
 from pybootcfg.filesystems.ext.inline import inline_data
 from pybootcfg.filesystems.ext.inode import Inode, InodeTable
-from pybootcfg.filesystems.ext.journal import BrokenLog, Recovery
-from pybootcfg.filesystems.ext.log import Log, open_log
 from pybootcfg.filesystems.ext.mapping import mapped
 from pybootcfg.filesystems.ext.superblock import find_superblock, read_superblock
 from pybootcfg.kind import Kind
@@ -38,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
     from pybootcfg.filesystems.ext.inspection import Structures
+    from pybootcfg.filesystems.ext.log import Log
 
 layout = schema.load("ext")
 
@@ -76,6 +73,10 @@ class Ext(Filesystem):
         if not self.options.replay_journal:
             self.warn("journal: the file system was not unmounted cleanly, and the log is not replayed")
             return
+        from pybootcfg.filesystems.ext.fast_commit import Replay
+        from pybootcfg.filesystems.ext.journal import BrokenLog, Recovery
+        from pybootcfg.filesystems.ext.log import open_log
+
         try:
             self.log = log = open_log(self.inodes)
             recovery = Recovery(log, self.blocks)
@@ -89,7 +90,7 @@ class Ext(Filesystem):
             self.superblock, _ = read_superblock(overlay, self.superblock.offset)
             self._open(overlay)
         if log.superblock.s_start and log.fast_commit_area:
-            FastCommitReplay(log, recovery.end, self.inodes, self.fast_commits).run()
+            Replay(log, recovery.end, self.inodes, self.fast_commits).run()
 
     def _check_size(self) -> None:
         size = self.superblock.blocks_count * self.superblock.block_size

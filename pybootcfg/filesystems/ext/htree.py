@@ -83,8 +83,6 @@ class Index:
         self.superblock = inode.blocks.superblock
         self.block = block
         self.records = records
-        if not inode.has(layout.INDEX_FL) or not self.superblock.has_compat("dir_index"):
-            raise NotIndexed
         self._read_root()
 
     def _read_root(self) -> None:

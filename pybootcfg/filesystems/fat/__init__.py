@@ -232,7 +232,7 @@ class Fat(Filesystem):
         """`fat12`, `fat16` or `fat32`."""
         return f"fat{self.geometry.bits}"
 
-    @property
+    @cached_property
     def root(self) -> Node:
         """The root directory."""
         return RootNode(self)

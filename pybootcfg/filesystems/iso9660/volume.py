@@ -250,7 +250,7 @@ class Iso9660(Filesystem):
         """Always `iso9660`, as blkid calls it; `features` tell the extensions."""
         return "iso9660"
 
-    @property
+    @functools.cached_property
     def root(self) -> Node:
         """The root directory of the tree that Linux mounts by default."""
         return self._root

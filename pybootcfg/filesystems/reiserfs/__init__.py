@@ -116,7 +116,7 @@ class Reiserfs(Filesystem):
         )
         return "3.6" if newer else "3.5"
 
-    @property
+    @functools.cached_property
     def root(self) -> Node:
         """The object whose key never changes."""
         return ReiserfsNode(self, *self.root_object)

@@ -328,7 +328,7 @@ class Ufs(Filesystem):
         names.append("big-endian" if superblock.big else "little-endian")
         return tuple(names)
 
-    @property
+    @cached_property
     def root(self) -> Node:
         """The root directory, inode 2."""
         return UfsNode(self, ufs.ROOTINO)
