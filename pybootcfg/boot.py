@@ -89,7 +89,7 @@ def find_boot(guest: Guest, request: Request, choose_from: Choose | None = None)
     for listed in guest.tried():
         volume = _with_dataset(listed, request)
         try:
-            boot = _boot_volume(guest, volume, request, choose_from or boot_menu, attempts)
+            boot = _boot_volume(guest, volume, request, choose_from, attempts)
         except Abandoned:
             raise
         except (BootcfgError, OSError) as error:
@@ -180,7 +180,7 @@ def _configurations(guest: Guest, volume: GuestVolume) -> list[Configuration]:
 
 
 def _boot_volume(
-    guest: Guest, volume: GuestVolume, request: Request, choose_from: Choose, attempts: list[Attempt]
+    guest: Guest, volume: GuestVolume, request: Request, choose_from: Choose | None, attempts: list[Attempt]
 ) -> Boot | None:
     """Return what one volume boots; add to `attempts` what was tried on it."""
     if request.kernel:
@@ -190,12 +190,30 @@ def _boot_volume(
         return sniffed
     for configuration in _configurations(guest, volume):
         try:
-            return choose_from(guest, guest.interpret(configuration, request.settings), request)
+            boot = _default(guest, configuration, request) if choose_from is None else None
+            if boot is None:
+                menu = guest.interpret(configuration, request.settings)
+                boot = (choose_from or boot_menu)(guest, menu, request)
+            return boot
         except Abandoned:
             raise
         except BootcfgError as error:
             attempts.append(Attempt.of(volume, error, printable(configuration.file.path)))
     return None
+
+
+def _default(guest: Guest, configuration: Configuration, request: Request) -> Boot | None:
+    """Return what the default entry of a configuration boots, without a look at what the others do.
+
+    None when another one is asked for, or takes its place: then every entry has to be known.
+    """
+    if request.entry is not None:
+        return None
+    try:
+        menu = guest.interpret(configuration, request.settings._replace(default_only=True))
+        return boot_menu(guest, menu, request)
+    except BootcfgError:
+        return None
 
 
 def _given(guest: Guest, volume: GuestVolume, request: Request) -> Boot:

@@ -8,6 +8,7 @@ found is entry 0.  The other dialects give their wishes in the same words.
 from __future__ import annotations
 
 from pybootcfg import numerals
+from pybootcfg.entry_path import lookup, number
 from pybootcfg.errors import BootcfgError, UsageError, printable
 from pybootcfg.menu import Entry, EntryKind, Item, Menu, Submenu
 from pybootcfg.values import TYPE_CHECKING
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 
 _DIGITS = 10  #: of the number of an entry
 _NAMES_SHOWN = 20
-_NOWHERE = 2**64  #: an index that no menu has
 
 
 class NothingBootable(BootcfgError):
@@ -49,7 +49,7 @@ def choose(menu: Menu, wanted: str | None = None) -> Choice:
     for fallback in menu.defaults[1:]:
         if entry is not None and _boots(entry):
             break
-        if _lookup(menu.items, fallback) is not None:
+        if lookup(menu.items, fallback) is not None:
             reasons.append(f"that cannot be booted, so the fallback {printable(fallback)} is tried")
             entry = _follow(menu.items, (fallback,), reasons)
     if entry is None or not _boots(entry):
@@ -87,7 +87,7 @@ def _follow(items: Sequence[Item], defaults: Sequence[str], reasons: list[str]) 
     """Go from a menu's default down to an entry."""
     while items:
         wish = defaults[0] if defaults else None
-        found = _lookup(items, wish) if wish is not None else None
+        found = lookup(items, wish) if wish is not None else None
         if found is None:
             item, rest = items[0], ""
             why = "no default is set" if wish is None else f"the default {printable(wish)} is not in the menu"
@@ -101,38 +101,6 @@ def _follow(items: Sequence[Item], defaults: Sequence[str], reasons: list[str]) 
     return None
 
 
-def _lookup(items: Sequence[Item], wish: str) -> tuple[Item, str] | None:
-    """Return the item of a menu that a wish means, and what is left of the wish for a menu below it."""
-    head, rest = _split(wish)
-    number = _number(wish)
-    if number is not None:
-        return (items[number], rest) if number < len(items) else None
-    for item in items:
-        if head in (item.title, item.id or item.title):
-            return item, rest
-    return None
-
-
-def _split(path: str) -> tuple[str, str]:
-    """Split at the first single `>`; the name before it has its `>>` undone."""
-    position = 0
-    while (position := path.find(">", position)) >= 0:
-        if not path.startswith(">>", position):
-            return path[:position].replace(">>", ">"), path[position + 1 :]
-        position += 2
-    return path.replace(">>", ">"), ""
-
-
-def _number(wish: str) -> int | None:
-    """Read a number as GRUB does, for which what follows the digits counts for nothing."""
-    try:
-        return numerals.read(wish).value
-    except numerals.NoDigits:
-        return None
-    except numerals.TooLarge:
-        return _NOWHERE
-
-
 def _wanted(menu: Menu, wanted: str) -> int:
     """Return the index of the entry that the caller asks for; raises UsageError."""
     flat = list(menu.flat())
@@ -143,11 +111,11 @@ def _wanted(menu: Menu, wanted: str) -> int:
         if wanted and wanted in (entry.title, entry.id):
             return index
     # A number alone has been looked for in the flat list; in a path it counts as the boot loader counts.
-    found = _lookup(menu.items, wanted) if ">" in wanted or _number(wanted) is None else None
+    found = lookup(menu.items, wanted) if ">" in wanted or number(wanted) is None else None
     while found is not None:
         item, rest = found
         if isinstance(item, Submenu) and rest:
-            found = _lookup(item.items, rest)
+            found = lookup(item.items, rest)
             continue
         below = _follow(item.items, item.defaults, []) if isinstance(item, Submenu) else item
         if below is None or rest:

@@ -125,6 +125,8 @@ def printable(text: str | bytes) -> str:
     """
     if isinstance(text, bytes):
         text = text.decode("utf-8", "surrogateescape")
+    if text.isprintable():
+        return text
     return "".join(
         char
         if char.isprintable()

@@ -75,9 +75,13 @@ class Machine(Protocol):
 
 
 class Settings(NamedTuple):
-    """What the caller presets: `variables` are GRUB's (`grub_platform`, `root`, ...)."""
+    """What the caller presets: `variables` are GRUB's (`grub_platform`, `root`, ...).
+
+    With `default_only` a dialect may leave all entries but the default one without what they boot.
+    """
 
     variables: Mapping[str, str] = MappingProxyType({})
+    default_only: bool = False
 
 
 class Interpret(Protocol):

@@ -51,6 +51,7 @@ def interpret(machine: Machine, config: FileRef, settings: Settings) -> Menu:
     more than any configuration should, and what the machine raises when it cannot be read.
     """
     interpreter = _interpreter(machine, config, settings, _discard, _discard)
+    interpreter.menus.default_only = settings.default_only
     shown = _run(interpreter)
     superusers = interpreter.environment.get("superusers")
     return Menu(

@@ -16,6 +16,7 @@ from pybootcfg.dialects.grub2.loaders import Boot
 from pybootcfg.dialects.grub2.numbers import as_int, number
 from pybootcfg.dialects.grub2.options import Option, Options
 from pybootcfg.dialects.grub2.syntax import string_text
+from pybootcfg.entry_path import lookup
 from pybootcfg.errors import LimitExceeded
 from pybootcfg.menu import Entry, EntryKind, Item, Password, Place, Submenu
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
@@ -101,6 +102,7 @@ class Menus:
 
     def __init__(self) -> None:
         self.definitions: list[list[Definition]] = [[]]
+        self.default_only = False  #: whether only the default entry is evaluated
         self.shows = True  #: whether a further configuration's menu is shown, rather than passed over
         self._entries = limits.GRUB_ENTRIES.budget()
         self._chosen: Shown | None = None  #: the menu that the entry being run has shown
@@ -138,10 +140,25 @@ class Menus:
         defaults = _defaults(environment.get("default"), environment.get("fallback"))
         timeout = _timeout(environment.get("timeout"))
         hidden = timeout is not None and environment.get("timeout_style") in ("hidden", "countdown")
-        items = tuple(self._item(interpreter, definition) for definition in self.definitions[-1])
+        items = self._items(interpreter, self.definitions[-1], defaults)
         if interpreter.expander.keeps_hexadecimal:
             defaults = tuple(wishes.numbered(items, wish) for wish in defaults)
         return Shown(items, defaults, timeout, hidden)
+
+    def _items(
+        self, interpreter: Interpreter, definitions: list[Definition], defaults: tuple[str, ...]
+    ) -> tuple[Item, ...]:
+        """Return the items of a menu: each with what comes of choosing it, or only the default one."""
+        if not self.default_only or not definitions:
+            return tuple(self._item(interpreter, definition) for definition in definitions)
+        items = [_unevaluated(definition) for definition in definitions]
+        found = None
+        if defaults:
+            fedora = interpreter.expander.keeps_hexadecimal
+            found = lookup(items, wishes.numbered(items, defaults[0]) if fedora else defaults[0])
+        default = next((index for index, item in enumerate(items) if found and item is found[0]), 0)
+        items[default] = self._item(interpreter, definitions[default])
+        return tuple(items)
 
     def _item(self, interpreter: Interpreter, definition: Definition) -> Item:
         edit = self.edit
@@ -272,6 +289,13 @@ class Menus:
         else:
             text = string_text(definition.body, str(definition.place.file))
             interpreter.run_source(text, definition.place.file, definition.parameters)
+
+
+def _unevaluated(definition: Definition) -> Item:
+    """Return an item of a menu as it is before somebody chooses it."""
+    if definition.submenu:
+        return Submenu(definition.title, definition.place, definition.id)
+    return Entry(definition.title, EntryKind.OTHER, definition.place, definition.id)
 
 
 def _below(default: str) -> str:
