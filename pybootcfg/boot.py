@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from pybootcfg import choose, dialects
 from pybootcfg.dialects.base import Settings
-from pybootcfg.errors import BootcfgError, GuestFileMissing, ImageError, UnsupportedFeature, printable
+from pybootcfg.errors import (
+    BootcfgError,
+    GuestFileMissing,
+    ImageError,
+    LimitExceeded,
+    UnsupportedFeature,
+    printable,
+)
 from pybootcfg.filesystems import is_unified
 from pybootcfg.guest import Configuration, Guest, GuestVolume
 from pybootcfg.kind import Kind
@@ -212,6 +219,8 @@ def _default(guest: Guest, configuration: Configuration, request: Request) -> Bo
     try:
         menu = guest.interpret(configuration, request.settings._replace(default_only=True))
         return boot_menu(guest, menu, request)
+    except LimitExceeded:
+        raise  # all the more so for every entry
     except BootcfgError:
         return None
 

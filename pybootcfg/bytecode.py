@@ -130,6 +130,12 @@ def hold_sources() -> None:
             _finder.hold(name, path, code, package=path.endswith("__init__.py"))
 
 
+def import_module(name: str) -> Any:
+    """Return a module as `importlib.import_module` does, which takes longer to import than most modules."""
+    __import__(name)
+    return sys.modules[name]
+
+
 def seal(*, wanting: bool) -> None:
     """Let nothing be imported but what is at hand; `wanting` has all else raise ModuleNeeded."""
     from _frozen_importlib import BuiltinImporter, FrozenImporter

@@ -18,10 +18,10 @@ from __future__ import annotations
 
 import bisect
 import functools
-import importlib
 from itertools import accumulate
 
 from pybootcfg import limits
+from pybootcfg.bytecode import import_module
 from pybootcfg.errors import ConfigError
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
 
@@ -311,7 +311,7 @@ def _pattern(pattern: str, compiled: tuple[Any, ...] | None) -> re.Pattern[str]:
 def load(name: str) -> Parser:
     """Return the parser of grammars/NAME.lark, from prepared tables where there are any."""
     try:
-        tables = importlib.import_module(f"pybootcfg.prepared.grammar_{name}").TABLES
+        tables = import_module(f"pybootcfg.prepared.grammar_{name}").TABLES
     except ModuleNotFoundError:  # run from the sources
         from pybootcfg.tables import compile_tables
 

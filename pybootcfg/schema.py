@@ -19,11 +19,11 @@ Byte order at run time (UFS, XFS, ZFS): a schema written with Construct's native
 from __future__ import annotations
 
 import functools
-import importlib
 import os
 import struct
 import sys
 
+from pybootcfg.bytecode import import_module
 from pybootcfg.errors import ImageError
 from pybootcfg.values import TYPE_CHECKING, NamedTuple, Protocol, named_tuple
 
@@ -76,7 +76,7 @@ class Prepared(NamedTuple):
 
     def schema(self) -> Construct:
         """Return the Construct schema."""
-        return getattr(importlib.import_module(f"pybootcfg.formats.{self.module}"), self.name)
+        return getattr(import_module(f"pybootcfg.formats.{self.module}"), self.name)
 
 
 class NotFixed(Exception):
@@ -436,9 +436,9 @@ class Format:
         self._name = name
         self._plans: dict[str, tuple[Any, ...] | None] = {}
         try:
-            prepared = importlib.import_module(f"pybootcfg.prepared.format_{name}")
+            prepared = import_module(f"pybootcfg.prepared.format_{name}")
         except ModuleNotFoundError:  # run from the sources
-            importlib.import_module(f"pybootcfg.formats.{name}")
+            import_module(f"pybootcfg.formats.{name}")
             return
         vars(self).update(prepared.CONSTANTS)
         self._plans = prepared.PLANS
@@ -449,7 +449,7 @@ class Format:
             literal = self._plans[name]
             value = Decoder(name, Prepared(self._name, name, _plan(literal) if literal else None))
         else:
-            value = getattr(importlib.import_module(f"pybootcfg.formats.{self._name}"), name)
+            value = getattr(import_module(f"pybootcfg.formats.{self._name}"), name)
             construct = sys.modules["construct"]
             if isinstance(value, construct.Construct):
                 value = Decoder(name, value)
@@ -476,7 +476,7 @@ def prepare(name: str) -> str:
     import construct
 
     constants, plans = {}, {}
-    for key, value in vars(importlib.import_module(f"pybootcfg.formats.{name}")).items():
+    for key, value in vars(import_module(f"pybootcfg.formats.{name}")).items():
         if isinstance(value, construct.Construct):
             plans[key] = _lower(value, key)
         elif not key.startswith("__") and _is_literal(value):

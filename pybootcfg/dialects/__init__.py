@@ -8,8 +8,7 @@ directory, which as a whole is the configuration.
 
 from __future__ import annotations
 
-import importlib
-
+from pybootcfg.bytecode import import_module
 from pybootcfg.dialects.base import Interpret, Machine, Settings
 from pybootcfg.errors import BootcfgError, ConfigError
 from pybootcfg.menu import FileRef, Menu
@@ -138,5 +137,5 @@ def recognise(machine: Machine, config: FileRef, settings: Settings) -> Menu:
 
 def load(name: str) -> Interpret:
     """Return the interpreter of the dialect `name`."""
-    interpret: Interpret = importlib.import_module(f"pybootcfg.dialects.{name}").interpret
+    interpret: Interpret = import_module(f"pybootcfg.dialects.{name}").interpret
     return interpret

@@ -6,8 +6,7 @@ a magic only says that asking is worth it.  The order matters where two can matc
 
 from __future__ import annotations
 
-import importlib
-
+from pybootcfg.bytecode import import_module
 from pybootcfg.errors import BootcfgError, ImageError, UnsupportedFeature
 from pybootcfg.filesystems.base import Filesystem, Node, Options
 from pybootcfg.source import MemorySource, Source
@@ -180,7 +179,7 @@ def is_unified(node: Node) -> bool:
 
 
 def _reader(family: Family) -> type[Filesystem]:
-    module = importlib.import_module(f"pybootcfg.filesystems.{family.module}")
+    module = import_module(f"pybootcfg.filesystems.{family.module}")
     reader: type[Filesystem] = getattr(module, family.reader)
     return reader
 

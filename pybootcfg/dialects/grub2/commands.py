@@ -6,8 +6,7 @@ imported when first called; what loads a kernel is in loaders.py, what makes men
 
 from __future__ import annotations
 
-import importlib
-
+from pybootcfg.bytecode import import_module
 from pybootcfg.dialects.grub2.conditions import Condition
 from pybootcfg.dialects.grub2.failure import Failure, Status
 from pybootcfg.dialects.grub2.interpreter import Call, Command, Interpreter
@@ -257,7 +256,7 @@ def find(name: str) -> Command | None:
     """Return the command of this name, importing its module when it is a rare one."""
     command = COMMANDS.get(name)
     if command is None and name in _MODULES:
-        module = importlib.import_module(f"pybootcfg.dialects.grub2.{_MODULES[name]}")
+        module = import_module(f"pybootcfg.dialects.grub2.{_MODULES[name]}")
         COMMANDS.update(module.COMMANDS)
         command = COMMANDS[name]
     return command

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from pybootcfg import limits, versions
+from pybootcfg import limits
 from pybootcfg.menu import Place
-from pybootcfg.values import NamedTuple
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from pybootcfg import versions
 
 
 class Snippet(NamedTuple):

@@ -7,8 +7,7 @@ at the line after.
 
 from __future__ import annotations
 
-import re
-from array import array
+import functools
 
 from pybootcfg import grammar, limits
 from pybootcfg.errors import ConfigError
@@ -16,9 +15,9 @@ from pybootcfg.grammar import SyntaxMismatch, Text, Token, Tree
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import re
     from collections.abc import Iterator
 
-_QUOTED = re.compile(r""" '[^']*' | \$?"(?:[^\\"]++|\\.)*" """, re.VERBOSE | re.DOTALL)
 _OPENERS = frozenset(["NAME", "WORD", "_IF", "_FOR", "_WHILE", "_UNTIL", "_FUNCTION"])  # of a statement
 
 Word = Token  #: a word as the grammar takes it, not yet expanded
@@ -37,6 +36,8 @@ def file_text(data: bytes, name: str) -> Text:
     if not text.startswith("#") and "\n#" not in text:
         return Text(text, name)
     lines = [f"{line}\n" for line in text.split("\n")][:-1]
+    from array import array
+
     numbers = array("I", (number for number, line in enumerate(lines, 1) if not line.startswith("#")))
     return Text("".join(lines[number - 1] for number in numbers), name, numbers)
 
@@ -69,15 +70,23 @@ def _resume(text: Text, mistake: SyntaxMismatch) -> int:
     token = mistake.token
     if _is_unclosed(text, token):
         return len(text.text)
-    quoted = None if token.type else _QUOTED.match(text.text, token.offset)
+    quoted = None if token.type else _quoted().match(text.text, token.offset)
     end = quoted.end() if quoted else token.offset + len(token.text)
     return text.next_line(max(end - 1, token.offset))
+
+
+@functools.cache
+def _quoted() -> re.Pattern[str]:
+    """Return what matches a quoted string; needed only where something is wrong."""
+    import re
+
+    return re.compile(r""" '[^']*' | \$?"(?:[^\\"]++|\\.)*" """, re.VERBOSE | re.DOTALL)
 
 
 def _is_unclosed(text: Text, token: Token) -> bool:
     """Tell whether a quote begins that is never closed: it takes all that follows with it."""
     opens = token.text in ("'", '"') or text.text.startswith('$"', token.offset)
-    return not token.type and opens and not _QUOTED.match(text.text, token.offset)
+    return not token.type and opens and not _quoted().match(text.text, token.offset)
 
 
 def grubs_words(text: Text, mistake: SyntaxMismatch) -> Iterator[str]:
