@@ -33,9 +33,11 @@ FILE = f"code.{sys.implementation.cache_tag}"
 #: what no process that reads a guest needs; all others of the package are in the file
 ELSEWHERE = ("formats", "tables", "tracing", "variable", "cli.inspection", "cli.manual", "cli.completion")
 
-#: modules of the standard library that some guests need, and those need at once
+#: modules of the standard library: those that pygrub starts with, and those that some guests need
 STANDARD = (
-    *("copyreg", "enum", "fnmatch", "operator"),
+    *("bisect", "collections", "contextlib", "ctypes", "ctypes._endian", "functools", "keyword", "operator"),
+    *("reprlib", "struct", "types"),
+    *("copyreg", "enum", "fnmatch"),
     *("re", "re._casefix", "re._compiler", "re._constants", "re._parser"),
     *(f"encodings.{name}" for name in ("cp437", "cp850", "unicode_escape", "utf_16_be", "utf_16_le")),
 )

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import functools
 import struct
-import zlib
 
 from pybootcfg.errors import UsageError
 
@@ -104,6 +103,8 @@ def crc32_be(data: bytes, register: int = 0xFFFFFFFF) -> int:
     >>> hex(crc32_be(b"123456789") ^ 0xFFFFFFFF)
     '0xfc891918'
     """
+    import zlib
+
     # The bits of every byte in reverse make it the CRC-32 of zlib, which inverts before and after.
     mirrored = zlib.crc32(data.translate(_mirrored_bytes()), _mirror(register) ^ 0xFFFFFFFF)
     return _mirror(mirrored ^ 0xFFFFFFFF)

@@ -219,7 +219,9 @@ class FileAllocationTable:
             if any(other != data for other in others):
                 data = self._best(first, [data, *others])
         entries = self._decode(data, count)
-        breaks = [cluster for cluster, value in enumerate(entries, first) if value != cluster + 1]
+        breaks = []
+        if entries != tuple(range(first + 1, first + 1 + count)):
+            breaks = [cluster for cluster, value in enumerate(entries, first) if value != cluster + 1]
         # The last cluster's entry can name `end`, which does not exist.
         if entries[-1] == self.end and first + count == self.end:
             breaks.append(self.end - 1)
