@@ -23,8 +23,9 @@ class BuildPrepared(build_py):
             for name in source.names():
                 with open(os.path.join(prepared, f"{kind}_{name}.py"), "w", encoding="utf-8") as out:
                     out.write(source.prepare(name))
-        with open(os.path.join(prepared, bytecode.FILE), "wb") as code:
-            code.write(bytecode.prepare())
+        for name in (bytecode.COMMON, bytecode.RARE):
+            with open(os.path.join(prepared, name), "wb") as code:
+                code.write(bytecode.prepare(name))
 
 
 setup(cmdclass={"build_py": BuildPrepared})

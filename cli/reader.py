@@ -12,7 +12,6 @@ import os
 from pybootcfg import bytecode, extraction, limits
 from pybootcfg.boot import Abandoned, Boot, NothingBootableError, Request, boot_menu, find_boot, find_menu
 from pybootcfg.choose import choose
-from pybootcfg.cli.listing import list_entries, loose_menu, menu_json
 from pybootcfg.cli.record import Copied, Document, Listed, Named
 from pybootcfg.cli.sandbox import layers, process
 from pybootcfg.cli.sandbox.prefetch import prefetch
@@ -36,8 +35,10 @@ def prepare(task: Task) -> list[str]:
     if task.settings:
         process.apply(task.settings)  # before all else, not to outlive the parent
     prefetch(everything=task.everything)
-    if task.command.json:
+    if task.command.list_entries or task.command.isconfig:
         import json  # noqa: F401
+
+        from pybootcfg.cli import listing  # noqa: F401
     if task.command.debug:
         import linecache  # noqa: F401
         import traceback  # noqa: F401
@@ -74,6 +75,8 @@ def read(task: Task) -> Record:
         options=Options(replay_journal=command.journal),
     )
     if command.list_entries:
+        from pybootcfg.cli.listing import list_entries, menu_json
+
         menu = find_menu(guest, request.settings)
         if command.json:
             return Document(menu_json(menu), task.remarks)
@@ -129,6 +132,8 @@ class Person:
 
 def _config_lines(task: Task) -> list[str]:
     """Return what --isconfig prints: the chosen entry of a loose configuration, or all with -l."""
+    from pybootcfg.cli.listing import list_entries, loose_menu
+
     command = task.command
     source = task.images[0]
     limits.CONFIG_SIZE.check(source.size, printable(command.image))

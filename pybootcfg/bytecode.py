@@ -2,11 +2,11 @@
 
 `install` reads it and puts a finder in front of Python's own.  So pygrub starts in fewer steps, and the
 process that reads a guest has at hand whatever it may come to need of the package, although it cannot
-open a file any more.  `seal` then makes that all there is.
+open a file any more.  `seal` then makes that all there is.  What few guests need is in a second file.
 
-The code is that of one version of Python, of which the file has the name; a few modules of the standard
-library are there too, for exactly the Python that they were taken from.  Where nothing fits, or nothing
-was prepared, the modules' own files are read instead.
+The code is that of one version of Python, of which the files have the name, and without docstrings; a few
+modules of the standard library are there too, for exactly the Python that they were taken from.  Where
+nothing fits, or nothing was prepared, the modules' own files are read instead.
 """
 
 from __future__ import annotations
@@ -21,17 +21,28 @@ from pybootcfg.values import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from importlib.machinery import ModuleSpec
-    from types import CodeType, ModuleType
+    from types import ModuleType
     from typing import Any
 else:
     ModuleSpec = type(__spec__)  # importing importlib.machinery costs more than what it is for
 
 PACKAGE = "pybootcfg"
 ROOT = os.path.dirname(os.path.abspath(prepared.__path__[0]))
-FILE = f"code.{sys.implementation.cache_tag}"
+COMMON, RARE = (f"{name}.{sys.implementation.cache_tag}" for name in ("common", "rare"))
 
-#: what no process that reads a guest needs; all others of the package are in the file
-ELSEWHERE = ("formats", "tables", "tracing", "variable", "cli.inspection", "cli.manual", "cli.completion")
+#: modules and packages in the second file
+FEW_NEED = (
+    *("filesystems.zfs", "formats", "tracing", "variable"),
+    *(f"prepared.{kind}" for kind in ("format_kernel", "format_zfs", "grammar_os_release", "grammar_sxp")),
+    *(f"cli.{name}" for name in ("files", "listing", "menu", "passwords", "paths", "scan", "script")),
+)
+
+#: what no process that reads a guest for pygrub needs
+NOBODY_NEEDS = (
+    *("places", "tables"),
+    *(f"cli.{name}" for name in ("commands", "completion", "display", "inspection", "manual")),
+    *(f"cli.{name}" for name in ("programs", "progress", "show")),
+)
 
 #: modules of the standard library: those that pygrub starts with, and those that some guests need
 STANDARD = (
@@ -99,10 +110,10 @@ def _same(value: Any) -> Any:
 _finder = Finder()
 
 
-def install() -> None:
-    """Find the modules of the package in the prepared file, if there is one."""
+def install(name: str = COMMON) -> None:
+    """Find the modules of the package in a prepared file, if there is one."""
     try:
-        with open(os.path.join(prepared.__path__[0], FILE), "rb", buffering=0) as file:
+        with open(os.path.join(prepared.__path__[0], name), "rb", buffering=0) as file:
             data = memoryview(file.read())
     except FileNotFoundError:
         return
@@ -113,11 +124,16 @@ def install() -> None:
     if index["python"] == sys.version:
         for name, (package, path, first, size) in index["standard"].items():
             _finder.hold(name, path, data[start + first : start + first + size], package=package)
-    sys.meta_path.insert(0, _finder)
+    if _finder not in sys.meta_path:
+        sys.meta_path.insert(0, _finder)
 
 
-def hold_sources() -> None:
-    """Have at hand every module that reading a guest may need, where no file was prepared."""
+def hold(*, everything: bool) -> None:
+    """Have at hand what reading a guest may need: with `everything`, what few guests need, too."""
+    if "pybootcfg.boot" in _finder:  # an installed pygrub
+        if everything:
+            install(RARE)
+        return
     from importlib.machinery import SourceFileLoader
     from importlib.util import find_spec
 
@@ -147,31 +163,36 @@ def seal(*, wanting: bool) -> None:
     sys.dont_write_bytecode = True
 
 
-def prepare() -> bytes:
-    """Return the contents of the file for the package as it lies here, and for this Python."""
+def prepare(file: str) -> bytes:
+    """Return the contents of COMMON or RARE for the package as it lies here, and for this Python."""
     from importlib.util import find_spec
 
     blob = bytearray()
 
-    def kept(code: CodeType, path: str, *, package: bool) -> tuple[bool, str, int, int]:
-        data = marshal.dumps(code)
+    def kept(source: str, path: str, *, package: bool) -> tuple[bool, str, int, int]:
+        with open(source, "rb") as text:
+            data = marshal.dumps(compile(text.read(), path, "exec", dont_inherit=True, optimize=2))
         blob.extend(data)
         return package, path, len(blob) - len(data), len(data)
 
     modules, standard = {}, {}
     for name, path in _modules():
-        relative = os.path.relpath(path, ROOT)
-        with open(path, "rb") as file:
-            code = compile(file.read(), relative, "exec", dont_inherit=True, optimize=0)
-        modules[name] = kept(code, relative, package=path.endswith("__init__.py"))
-    for name in STANDARD:
+        if is_within(name, FEW_NEED) is (file == RARE):
+            relative = os.path.relpath(path, ROOT)
+            modules[name] = kept(path, relative, package=path.endswith("__init__.py"))
+    for name in STANDARD if file == COMMON else ():
         spec = find_spec(name)
         if spec and spec.origin and spec.origin.endswith(".py"):
-            with open(spec.origin, "rb") as file:
-                code = compile(file.read(), spec.origin, "exec", dont_inherit=True, optimize=0)
-            standard[name] = kept(code, spec.origin, package=spec.submodule_search_locations is not None)
+            standard[name] = kept(
+                spec.origin, spec.origin, package=spec.submodule_search_locations is not None
+            )
     index = {"python": sys.version, "size": len(blob), "modules": modules, "standard": standard}
     return marshal.dumps(index) + blob
+
+
+def is_within(name: str, places: tuple[str, ...]) -> bool:
+    """Tell whether a module is one of these, or in one of them, or is called like one that is longer."""
+    return name.removeprefix(f"{PACKAGE}.").startswith(places)
 
 
 def _modules(package: str = PACKAGE, folder: str = ROOT) -> Iterator[tuple[str, str]]:
@@ -181,7 +202,7 @@ def _modules(package: str = PACKAGE, folder: str = ROOT) -> Iterator[tuple[str, 
         for entry in sorted(entries, key=lambda entry: entry.name):
             stem, extension = os.path.splitext(entry.name)
             name = f"{package}.{stem}"
-            if name.removeprefix(f"{PACKAGE}.") in ELSEWHERE:
+            if is_within(name, NOBODY_NEEDS):
                 continue
             if extension == ".py" and stem != "__init__":
                 yield name, entry.path

@@ -29,7 +29,7 @@ def prefetch(*, everything: bool) -> None:
 
     Without, `bytecode.ModuleNeeded` tells that the guest is one of the few.
     """
-    bytecode.hold_sources()
+    bytecode.hold(everything=everything)
     for name in (*COMMON, *(RARE if everything else ())):
         with contextlib.suppress(ImportError):
             __import__(name)
