@@ -195,7 +195,9 @@ def _parser() -> argparse.ArgumentParser:
         "--at", type=_address, metavar="OFFSET", help="what owns this byte of the disk, such as 0x100438"
     )
     inspect.add_argument("--range", metavar="START:STOP", help="the structures and gaps between two offsets")
-    inspect.add_argument("--diff", metavar="IMAGE", help="compare with the same structures of another image")
+    inspect.add_argument(
+        "--diff", metavar="IMAGE", help="compare with the same of another image, or a PLACE with another one"
+    )
     inspect.add_argument("--depth", type=_count, default=0, metavar="N", help="fold what is nested deeper")
     inspect.add_argument("--array", type=_count, default=0, metavar="N", help="only N elements of each array")
     inspect.add_argument("--jsonl", action="store_true", help="one node of JSON on each line")

@@ -41,7 +41,7 @@ complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l structures -d 
 complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l all -d 'All structures, those of all files among them'
 complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l at -x -d 'What owns this byte of the disk, such as 0x100438'
 complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l range -x -d 'The structures and gaps between two offsets'
-complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l diff -r -F -d 'Compare with the same structures of another image'
+complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l diff -r -F -d 'Compare with the same of another image, or a PLACE with another one'
 complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l depth -x -d 'Fold what is nested deeper'
 complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l array -x -d 'Only N elements of each array'
 complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l jsonl -d 'One node of JSON on each line'
