@@ -28,7 +28,7 @@ bench: $(VENV)/.run
 
 # Writes the man pages and the completions of the shells anew; a test holds them current.
 manual: $(VENV)/.run
-	$(BIN)/python -m pybootcfg.cli.manual .
+	$(BIN)/python -P -m pybootcfg.cli.manual .
 
 # Ends pygrub a thousand times at random moments: no file, mount or process may stay.
 soak: $(VENV)/.dev

@@ -193,12 +193,14 @@ def _parser() -> argparse.ArgumentParser:
         "place", nargs="?", default="", metavar="PLACE", help="such as gpt.entries[2], p1.inode[12], p1:/boot"
     )
     inspect.add_argument("--structures", action="store_true", help="partition tables and superblocks")
-    inspect.add_argument("--all", action="store_true", help="all structures, all inodes in use among them")
+    inspect.add_argument("--all", action="store_true", help="all structures, those of all files among them")
     inspect.add_argument(
         "--at", type=_address, metavar="OFFSET", help="what owns this byte of the disk, such as 0x100438"
     )
     inspect.add_argument("--range", metavar="START:STOP", help="the structures and gaps between two offsets")
-    inspect.add_argument("--diff", metavar="IMAGE", help="compare with the same structures of another image")
+    inspect.add_argument(
+        "--diff", metavar="IMAGE", help="compare with the same of another image, or a PLACE with another one"
+    )
     inspect.add_argument("--depth", type=_count, default=0, metavar="N", help="fold what is nested deeper")
     inspect.add_argument("--array", type=_count, default=0, metavar="N", help="only N elements of each array")
     inspect.add_argument("--jsonl", action="store_true", help="one node of JSON on each line")
@@ -208,6 +210,7 @@ def _parser() -> argparse.ArgumentParser:
     inspect.add_argument("--dialect", default="", help="its dialect, where its name does not tell")
     inspect.add_argument("--formats", action="store_true", help="what is supported")
     inspect.add_argument("--help-format", metavar="NAME", help="about one format, such as ext4")
+    inspect.add_argument("--complete", action="store_true", help=argparse.SUPPRESS)  # for the shells
 
     ls = commands.add_parser("ls", parents=[common, disk], help="list a directory")
     ls.add_argument("-R", "--recursive", action="store_true", help="with all that lies below it")

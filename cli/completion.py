@@ -1,12 +1,13 @@
 """Shell completions for bash, zsh and fish, made from programs.py; manual.py writes them.
 
-Places inside an image are not completed: a shell should not read an image that somebody else made.
+Of places inside an image, those of `inspect` are completed, by `pybootcfg inspect --complete`: a process of
+its own, which keeps to a little time and memory, so that no shell hangs on an image that somebody else made.
 """
 
 from __future__ import annotations
 
 from pybootcfg.cli import programs
-from pybootcfg.cli.programs import DIRECTORIES, FILES, Argument, Command, Option
+from pybootcfg.cli.programs import DIRECTORIES, FILES, PLACES, Command, Option
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def bash(command: Command) -> str:
     name = f"_{command.name}"
     lines = [
         _MADE,
+        *(_BASH_PLACES_FUNCTION if _has_places(command) else ()),
         f"{name}() {{",
         '    local current="${COMP_WORDS[COMP_CWORD]}" previous="${COMP_WORDS[COMP_CWORD-1]}" words= value=',
         "    COMPREPLY=()",
@@ -68,6 +70,7 @@ def bash(command: Command) -> str:
         '        mapfile -t COMPREPLY < <(compgen -W "$words" -- "$current")',
         "        [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *= ]] && compopt -o nospace",
         "    else",
+        *(_BASH_PLACES if _has_places(command) else ()),
         '        mapfile -t COMPREPLY < <(compgen -f -- "$current")',
         "        compopt -o filenames",
         "    fi",
@@ -76,6 +79,39 @@ def bash(command: Command) -> str:
         f"complete -F {name} {command.name}",
     ]
     return "\n".join(lines) + "\n"
+
+
+#: bash takes a colon for a word of its own, too, so that the words are read anew and the first part cut off
+_BASH_PLACES = (
+    "        if [[ $chosen == inspect ]]; then",
+    '            local line="${COMP_LINE:0:COMP_POINT}" place= before= name= words=()',
+    '            read -a words <<< "$line"',
+    '            [[ $line == *[[:space:]] ]] && words+=("")',
+    '            place="${words[-1]}"',
+    '            [[ $place == *:* ]] && before="${place%"${place##*:}"}"',
+    "            while IFS= read -r name; do",
+    '                name="${name#"$before"}"',
+    '                [[ $name == *[^][:alnum:]_.:/@%+=,[-]* ]] && printf -v name %q "$name"',
+    '                COMPREPLY+=("$name")',
+    '            done < <(_pybootcfg_places "${words[@]}" 2>/dev/null)',
+    "            if [[ ${#COMPREPLY[@]} != 0 ]]; then",
+    "                [[ ${#COMPREPLY[@]} == 1 && ${COMPREPLY[0]} == *[.:/[] ]] && compopt -o nospace",
+    "                return 0",
+    "            fi",
+    "        fi",
+)
+#: $@ is the line: what follows `inspect` goes to it again
+_BASH_PLACES_FUNCTION = (
+    "_pybootcfg_places() {",
+    '    local program="$1"',
+    "    while [[ $# != 0 && $1 != inspect ]]; do shift; done",
+    '    [[ $# -ge 3 ]] && "$program" inspect --complete "${@:2}" < /dev/null',
+    "}",
+)
+
+
+def _has_places(command: Command) -> bool:
+    return any(argument.value in PLACES for inner in command.commands for argument in inner.arguments)
 
 
 def _bash_case(command: Command, indent: str) -> Iterator[str]:
@@ -107,6 +143,8 @@ def _value(option: Option) -> str:
 def zsh(command: Command) -> str:
     """Return the completion for zsh."""
     lines = [f"#compdef {command.name}", _MADE, ""]
+    if _has_places(command):
+        lines += [*_ZSH_PLACES, ""]
     if not command.commands:
         lines += ["_arguments -s -S \\", *_zsh_rows(command, "    ")]
         return "\n".join(lines) + "\n"
@@ -123,8 +161,20 @@ def zsh(command: Command) -> str:
     return "\n".join(lines) + "\n"
 
 
+#: `words` begins with the command's own name when a place is asked for
+_ZSH_PLACES = (
+    "_pybootcfg_places() {",
+    "    local -a found",
+    '    found=(${(f)"$(pybootcfg inspect --complete "${(@Q)words[2,CURRENT-1]}" \\',
+    '        "${(Q)PREFIX}" 2>/dev/null </dev/null)"})',
+    "    compadd -S '' -- ${(M)found:#*[.:/\\[]}",
+    "    compadd -- ${found:#*[.:/\\[]}",
+    "}",
+)
+
+
 def _zsh_rows(command: Command, indent: str) -> list[str]:
-    rows = [*map(_zsh_option, command.options), *_zsh_arguments(command.arguments)]
+    rows = [*map(_zsh_option, command.options), *_zsh_arguments(command)]
     return [f"{indent}{row} \\" for row in rows[:-1]] + [f"{indent}{row}" for row in rows[-1:]]
 
 
@@ -147,10 +197,11 @@ def _zsh_option(option: Option) -> str:
     return f"{_quoted(once)}{{{','.join(names)}}}{rest}"
 
 
-def _zsh_arguments(arguments: Sequence[Argument]) -> Iterator[str]:
-    for argument in arguments:
+def _zsh_arguments(command: Command) -> Iterator[str]:
+    for argument in command.arguments:
         place = "*:" if argument.repeats else "::" if argument.optional else ":"
-        action = "_files" if argument.value in FILES else " "
+        inside = argument.value in PLACES and command.name == "inspect"
+        action = "_pybootcfg_places" if inside else "_files" if argument.value in FILES else " "
         yield _quoted(f"{place}{argument.value}:{action}")
 
 
@@ -176,7 +227,21 @@ def fish(command: Command) -> str:
     for inner in command.commands:
         seen = f"-n '__fish_seen_subcommand_from {inner.name}'"
         lines += [f"complete -c {name} {seen} {_fish_option(option)}" for option in inner.options]
+        if inner.name == "inspect":
+            lines += [*_FISH_PLACES, f"complete -c {name} {seen} -a '(__pybootcfg_places)'"]
     return "\n".join(lines) + "\n"
+
+
+_FISH_PLACES = (
+    "function __pybootcfg_places",
+    "    set -l words (commandline -opc)",
+    "    set -l at (contains -i -- inspect $words); or return",
+    "    set -l rest $words[$at..-1]",
+    "    test (count $rest) -gt 1; or return",
+    "    set -l place (commandline -ct | string unescape)",
+    "    $words[1] inspect --complete $rest[2..-1] $place 2>/dev/null </dev/null",
+    "end",
+)
 
 
 def _fish_option(option: Option) -> str:

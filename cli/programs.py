@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 #: what a value is, by the word that stands for it; other words stand for what cannot be completed
 FILES = frozenset({"FILE", "IMAGE"})
 DIRECTORIES = frozenset({"DIR"})
+#: names inside an image, which `pybootcfg inspect --complete` completes
+PLACES = frozenset({"PLACE"})
 
 
 class Option(NamedTuple):
@@ -163,7 +165,7 @@ def _options(parser: argparse.ArgumentParser) -> tuple[Option, ...]:
             repeats=isinstance(action, argparse._AppendAction),
         )
         for action in parser._actions
-        if action.option_strings
+        if action.option_strings and action.help != argparse.SUPPRESS
     )
 
 

@@ -82,19 +82,37 @@ def stretch(name: str, source: Source, offset: int, size: int, bits: int = 0) ->
     return whole
 
 
+_AHEAD = 512  # bytes
+
+
 class _Stream(io.RawIOBase):
     """A Source as the seekable stream that Construct parses from, beginning at `start`."""
 
     def __init__(self, source: Source, start: int) -> None:
         self.source = source
         self.position = start
+        self._ahead = b""  # bytes in hand, so that not every field is read by itself
+        self._start = 0
 
     def read(self, size: int | None = -1) -> bytes:
         left = max(0, self.source.size - self.position)
         count = left if size is None or size < 0 else min(size, left)
-        data = self.source.read(self.position, limits.TRACED_FIELD.check(count)) if count else b""
+        data = self.at(self.position, limits.TRACED_FIELD.check(count)) if count else b""
         self.position += len(data)
         return data
+
+    def at(self, offset: int, size: int) -> bytes:
+        """Return bytes of the source."""
+        skip = offset - self._start
+        if not 0 <= skip <= len(self._ahead) - size:
+            if size > _AHEAD:
+                return self.source.read(offset, size)
+            try:
+                self._ahead = self.source.read(offset, min(_AHEAD, self.source.size - offset))
+            except BootcfgError:  # what comes later may be what cannot be read
+                return self.source.read(offset, size)
+            self._start, skip = offset, 0
+        return self._ahead[skip : skip + size]
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         base = {io.SEEK_SET: 0, io.SEEK_CUR: self.position, io.SEEK_END: self.source.size}[whence]
@@ -198,7 +216,7 @@ class _Tracer:
         try:
             value = resolve(schema, self.order)._parsereport(self.stream, context, node.name)
             node.size = max(0, self.stream.position - node.offset)
-            node.raw = self.source.read(node.offset, limits.TRACED_FIELD.check(node.size))
+            node.raw = self.stream.at(node.offset, limits.TRACED_FIELD.check(node.size)) if node.size else b""
         except (c.ConstructError, BootcfgError, *NONSENSE) as error:
             node.size = 0
             left = max(0, self.source.size - node.offset)

@@ -92,10 +92,10 @@ def test_fish(folder: Path, line: str, found: list[str]) -> None:
 class Zsh:
     """A zsh on a terminal of tmux, with the completions and nothing else."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, path: str = "/usr/bin:/bin") -> None:
         self._socket = str(folder / "socket")
         self._environment = {
-            "PATH": "/usr/bin:/bin",
+            "PATH": path,
             "HOME": str(folder),
             "TERM": "xterm-256color",
             "LC_ALL": "C.UTF-8",

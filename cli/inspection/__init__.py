@@ -29,6 +29,10 @@ _MAIN = ("superblock", "boot_sector", "fs_info", "_volume_descriptor", "boot_rec
 
 def inspect(options: argparse.Namespace) -> int:
     """Show an image, a place in it, the owner of a byte, a range, a configuration, or what is supported."""
+    if options.complete:
+        from pybootcfg.cli.inspection import complete
+
+        return complete.show(options)
     if options.formats or options.help_format:
         from pybootcfg.cli.inspection import formats
 

@@ -1,9 +1,13 @@
-"""`pybootcfg inspect A --diff B [PLACE]`: the same structures of two images, field by field."""
+"""`pybootcfg inspect A --diff B [PLACE]`: the same structures of two images, field by field.
+
+With a place for B, `inspect IMAGE PLACE --diff PLACE`, two structures of one image are compared.
+"""
 
 from __future__ import annotations
 
 import copy
 import itertools
+import os
 import sys
 
 from pybootcfg.cli import inspection
@@ -30,11 +34,13 @@ class Difference(NamedTuple):
 
 
 def show(options: argparse.Namespace, guest: Guest) -> int:
-    """Print every field whose value is not the same in both images."""
-    other_options = copy.copy(options)
-    other_options.image, other_options.device = options.diff, []
-    other = open_guest(other_options)
-    found = compare(_shown(options, guest), _shown(options, other))
+    """Print every field whose value is not the same in both."""
+    if options.place and not os.path.lexists(options.diff):
+        found = compare(_shown(options, guest), _renamed(guest, options.diff, options.place))
+    else:
+        other_options = copy.copy(options)
+        other_options.image, other_options.device = options.diff, []
+        found = compare(_shown(options, guest), _shown(options, open_guest(other_options)))
     if options.json or options.jsonl:
         rows = [
             {
@@ -65,6 +71,13 @@ def _shown(options: argparse.Namespace, guest: Guest) -> Iterator[Field]:
     if options.place:
         return inspection.chosen(guest, options.place)
     return inspection.main_structures(guest)
+
+
+def _renamed(guest: Guest, place: str, name: str) -> Iterator[Field]:
+    """Yield what is at a place under the name of the one that it is compared with."""
+    for field in inspection.chosen(guest, place):
+        field.name = name + field.name.removeprefix(place)
+        yield field
 
 
 def compare(before: Iterator[Field], after: Iterator[Field]) -> Iterator[Difference]:

@@ -10,7 +10,7 @@ from pybootcfg import dialects
 from pybootcfg import formats as formats_package
 from pybootcfg.cli.display import Page
 from pybootcfg.errors import UsageError, printable
-from pybootcfg.filesystems import FAMILIES, FOREIGN
+from pybootcfg.filesystems import CONTAINERS, FAMILIES, FOREIGN
 from pybootcfg.results import dump_json
 from pybootcfg.schema import Decoder, load
 from pybootcfg.values import TYPE_CHECKING
@@ -52,7 +52,7 @@ def show(options: argparse.Namespace) -> int:
         "filesystems": [
             {"name": family.module, "description": _summary(_module(family.module))} for family in FAMILIES
         ],
-        "refused": [{"name": name, "description": why} for name, _, why in FOREIGN],
+        "refused": [{"name": name, "description": why} for name, _, why in (*FOREIGN, *CONTAINERS)],
         "dialects": [{"name": one.name, "paths": list(one.paths)} for one in dialects.DIALECTS],
         "formats": [{"name": name, "description": _summary(_module(name))} for name in names()],
     }

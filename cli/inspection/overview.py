@@ -10,7 +10,8 @@ from pybootcfg.cli import inspection
 from pybootcfg.cli.display import Page, human
 from pybootcfg.cli.inspection import diskmap, document
 from pybootcfg.dialects.base import Settings
-from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded, printable
+from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded, UnsupportedFeature, printable
+from pybootcfg.filesystems import container
 from pybootcfg.guest import Disk, Guest, GuestVolume
 from pybootcfg.menu import FileRef, Menu, Place
 from pybootcfg.places.addresses import FileMap
@@ -26,9 +27,15 @@ _MAIN_ENTRIES = 20  #: entries that one screen has room for
 
 
 def show(options: argparse.Namespace, guest: Guest) -> int:
-    """Print the overview; 0 even when nothing boots, which it says; damage of a volume tells otherwise."""
+    """Print the overview; 0 even when nothing boots, which it says.
+
+    Damage of a volume tells otherwise, and so does a disk that holds nothing but what cannot be read.
+    """
     failures = [one.failure for one in guest.listed if isinstance(one.failure, (ImageError, LimitExceeded))]
     status = max((failure.exit_status for failure in failures), default=0)
+    refused = any(isinstance(one.failure, UnsupportedFeature) for one in guest.listed)
+    if not status and refused and not any(one.mountable for one in guest.listed):
+        status = UnsupportedFeature.exit_status
     whole = overview(guest)
     if options.json or options.jsonl:
         structures = [document.node(field) for field in inspection.main_structures(guest)]
@@ -76,13 +83,19 @@ def _disk(disk: Disk) -> dict[str, Any]:
     return {
         "name": f"d{disk.number}",
         "image": disk.source.name,
-        "container": "raw" if disk.source.size else "directory",
+        "container": _container(disk),
         "size": disk.source.size,
         "table": table.kind,
         "sector_size": table.sector_size,
         "structures": [{"name": one.name, "offset": one.offset} for one in table.structures],
         "warnings": list(table.warnings),
     }
+
+
+def _container(disk: Disk) -> str:
+    if not disk.source.size:
+        return "directory"
+    return "raw" if disk.table.structures else container(disk.source)
 
 
 def _volume(guest: Guest, volume: GuestVolume) -> dict[str, Any]:

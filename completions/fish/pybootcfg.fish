@@ -38,10 +38,10 @@ complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l offset -x -d '
 complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l sector-size -x -a '512 4096 auto' -d ''
 complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l no-journal -d 'Read what is on the disk, without replay'
 complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l structures -d 'Partition tables and superblocks'
-complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l all -d 'All structures, all inodes in use among them'
+complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l all -d 'All structures, those of all files among them'
 complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l at -x -d 'What owns this byte of the disk, such as 0x100438'
 complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l range -x -d 'The structures and gaps between two offsets'
-complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l diff -r -F -d 'Compare with the same structures of another image'
+complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l diff -r -F -d 'Compare with the same of another image, or a PLACE with another one'
 complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l depth -x -d 'Fold what is nested deeper'
 complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l array -x -d 'Only N elements of each array'
 complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l jsonl -d 'One node of JSON on each line'
@@ -51,6 +51,15 @@ complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l config -r -F -
 complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l dialect -x -d 'Its dialect, where its name does not tell'
 complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l formats -d 'What is supported'
 complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -l help-format -x -d 'About one format, such as ext4'
+function __pybootcfg_places
+    set -l words (commandline -opc)
+    set -l at (contains -i -- inspect $words); or return
+    set -l rest $words[$at..-1]
+    test (count $rest) -gt 1; or return
+    set -l place (commandline -ct | string unescape)
+    $words[1] inspect --complete $rest[2..-1] $place 2>/dev/null </dev/null
+end
+complete -c pybootcfg -n '__fish_seen_subcommand_from inspect' -a '(__pybootcfg_places)'
 complete -c pybootcfg -n '__fish_seen_subcommand_from ls' -s h -l help -d 'Show this help message and exit'
 complete -c pybootcfg -n '__fish_seen_subcommand_from ls' -l json -d 'One JSON document on stdout'
 complete -c pybootcfg -n '__fish_seen_subcommand_from ls' -l debug -d 'Show tracebacks'

@@ -86,6 +86,28 @@ FOREIGN = (
     ("reiser4", ((0x10000, b"ReIsEr4\0"),), "reiser4 is not supported"),
 )
 
+_CONVERT = "which is not read yet: `qemu-img convert -O raw` makes a raw image of it"
+
+#: images that are no raw disk: (name, magics, why)
+CONTAINERS = (
+    ("qcow2", ((0, b"QFI\xfb"),), f"it is a qcow2 image, {_CONVERT}"),
+    ("vhdx", ((0, b"vhdxfile"),), f"it is a VHDX image, {_CONVERT}"),
+    ("vhd", ((0, b"conectix"),), f"it is a dynamic VHD image, {_CONVERT}"),
+    ("vmdk", ((0, b"KDMV"), (0, b"COWD"), (0, b"# Disk DescriptorFile")), f"it is a VMDK image, {_CONVERT}"),
+    ("vdi", ((0x40, b"\x7f\x10\xda\xbe"),), f"it is a VDI image, {_CONVERT}"),
+    ("qed", ((0, b"QED\0"),), f"it is a QED image, {_CONVERT}"),
+    (
+        "parallels",
+        ((0, b"WithoutFreeSpace"), (0, b"WithouFreSpacExt")),
+        f"it is a Parallels image, {_CONVERT}",
+    ),
+    ("ewf", ((0, b"EVF\t\r\n\xff\0"),), "it is an EWF image, which is not read: ewfexport makes a raw one"),
+    ("xz", ((0, b"\xfd7zXZ\0"),), "it is compressed by xz and must be unpacked first"),
+    ("zstd", ((0, b"\x28\xb5\x2f\xfd"),), "it is compressed by zstd and must be unpacked first"),
+    ("gzip", ((0, b"\x1f\x8b\x08"),), "it is compressed by gzip and must be unpacked first"),
+    ("bzip2", ((0, b"BZh9"),), "it is compressed by bzip2 and must be unpacked first"),
+)
+
 #: a PE executable, which no disk holds but a file may be; real mode kernels begin so as well
 EXECUTABLE: Magic = (0, b"MZ")
 _HEAD = 65536  #: bytes in which the section table of a PE executable ends
@@ -139,7 +161,7 @@ def open_filesystem(source: Source, options: Options) -> Filesystem | None:
                 return _reader(family)(source, options)
             except ImageError as error:
                 failure = failure or error
-    for name, magics, why in FOREIGN:
+    for name, magics, why in (*FOREIGN, *CONTAINERS):
         if any(_found(source, magic) for magic in magics):
             raise UnsupportedFeature(name, why)
     if failure:
@@ -152,6 +174,14 @@ def open_filesystem(source: Source, options: Options) -> Filesystem | None:
                 if not family.weak:
                     raise
     return None
+
+
+def container(source: Source) -> str:
+    """Return what kind of image this is: `raw`, or the name of one that has to be converted first."""
+    for name, magics, _ in CONTAINERS:
+        if any(_found(source, magic) for magic in magics):
+            return name
+    return "raw"
 
 
 def open_executable(source: Source, options: Options) -> Filesystem | None:

@@ -131,7 +131,7 @@ def _is_number(text: str) -> bool:
 
 def _named(guest: Guest, name: str) -> Iterator[Field]:
     head, _, rest = name.partition(".")
-    volume = _volume(guest, head)
+    volume = volume_of(guest, head)
     if volume is None:
         candidates = [structure for disk in guest.disks for structure in of_table(disk)]
         by_name = {structure.name: structure for structure in candidates}
@@ -144,18 +144,22 @@ def _named(guest: Guest, name: str) -> Iterator[Field]:
         name = f"{volume.name}.{rest}"
     for length, cut in _cuts(name):
         if cut in by_name:
-            yield from _below(by_name[cut].trace(), name[length:])
-            return
+            field = next(_below(by_name[cut].trace(), name[length:]), None)
+            if field:
+                yield field
+                return
+            break
     group = _GROUPS.get(rest, ())
+    found: Iterator[PlacedStructure] = iter(candidates)
     if volume:
-        candidates += of_volume(volume, volume.filesystem, volume.filesystem.structures())
-    for candidate in candidates:
+        found = of_volume(volume, volume.filesystem, volume.filesystem.below(rest))
+    for candidate in found:
         after = candidate.name.removeprefix(name)
         if (after != candidate.name and after[:1] in (".", "[")) or candidate.name.endswith(group or "\0"):
             yield candidate.trace()
 
 
-def _volume(guest: Guest, head: str) -> GuestVolume | None:
+def volume_of(guest: Guest, head: str) -> GuestVolume | None:
     """Return the volume that a name begins with; raise UsageError for one that is not there."""
     disk, _, number = head.rpartition("p")
     if _is_number(number) and (not disk or (disk[0] == "d" and _is_number(disk[1:]))):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pybootcfg import limits, schema
-from pybootcfg.errors import BootcfgError
+from pybootcfg.errors import BootcfgError, ImageError
 from pybootcfg.filesystems import open_executable
 from pybootcfg.filesystems.base import Options
 from pybootcfg.source import Source
@@ -57,9 +57,10 @@ def _header(name: str, source: Source, offset: int, symbol: str) -> Field:
 
 def _x86(source: Source) -> list[Field]:
     found = [_header("x86_setup_header", source, layout.X86_HEADER_OFFSET, "bzImage of x86")]
-    if layout.X86_HEADER_OFFSET + layout.x86_setup_header.size > source.size:
-        return found
-    header = layout.x86_setup_header.read(source, layout.X86_HEADER_OFFSET)
+    try:
+        header = layout.x86_setup_header.read(source, layout.X86_HEADER_OFFSET)
+    except ImageError:
+        return found  # the field above says why
     if header.kernel_version:
         found.append(_version(source, header.kernel_version + layout.X86_VERSION_BASE))
     sectors = header.setup_sects or layout.DEFAULT_SETUP_SECTS

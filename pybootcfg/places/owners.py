@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from pybootcfg import limits
-from pybootcfg.errors import BootcfgError, LimitExceeded
-from pybootcfg.filesystems.base import Extent, Filesystem, Node
+from pybootcfg.errors import BootcfgError
+from pybootcfg.filesystems.base import Extent, Filesystem, Node, length_of
 from pybootcfg.guest import Disk, Guest, GuestVolume, decode
 from pybootcfg.kind import Kind
 from pybootcfg.places import of_table
@@ -60,12 +62,15 @@ def owner(guest: Guest, offset: int, disk: Disk | None = None) -> Owner:
         notes.append(str(error))
     if structure:
         return Owner(volume, structure, _path(structure, offset), None, tuple(notes))
-    file = None
     try:
-        file = _file(filesystem, offset, notes)
-    except LimitExceeded as error:
+        found = _of_a_file(volume, filesystem, offset)
+    except BootcfgError as error:
+        found = None
         notes.append(str(error))
-    return Owner(volume, None, (), file, tuple(notes))
+    notes += [note for note in filesystem.warnings if note not in notes]
+    if isinstance(found, Field):
+        return Owner(volume, found, _path(found, offset), None, tuple(notes))
+    return Owner(volume, None, (), found, tuple(notes))
 
 
 def _holds(field: Field, offset: int) -> bool:
@@ -98,45 +103,33 @@ def _structure(volume: GuestVolume, filesystem: Filesystem, offset: int) -> Fiel
     return None
 
 
-def _file(filesystem: Filesystem, offset: int, notes: list[str]) -> FileByte | None:
-    """Look through all files for the one that has a run over the byte, up to a limit."""
-    for path, node in walk(filesystem, notes):
-        position = 0
-        try:
-            for run in node.runs():
-                if isinstance(run, Extent):
-                    place = disk_offset(run.source, run.offset)
-                    if place is not None and place <= offset < place + run.length:
-                        return FileByte(path, position + offset - place)
-                position += run.length
-        except BootcfgError as error:
-            notes.append(f"{path}: {error}")
+def _of_a_file(volume: GuestVolume, filesystem: Filesystem, offset: int) -> Field | FileByte | None:
+    """Look through all files, up to a limit, for the run or the structure that holds the byte."""
+    for path, node in filesystem.nodes():
+        with suppress(BootcfgError):  # other files may be sound
+            if node.kind is Kind.FILE and (position := _in_runs(node, offset)) is not None:
+                return FileByte(decode(path), position)
+        with suppress(BootcfgError):
+            for structure in filesystem.node_structures(node):
+                placed = place_structure(volume, filesystem, structure)
+                start = disk_offset(placed.source, placed.offset)
+                if start is not None and start <= offset < start + length_of(placed.decoder):
+                    field = placed.trace()
+                    if _holds(field, offset):
+                        return field
     return None
 
 
-def walk(filesystem: Filesystem, notes: list[str]) -> Iterator[tuple[str, Node]]:
-    """Yield all regular files with their paths, each once; LimitExceeded when there are too many."""
-    budget = limits.INSPECT_FILES.budget("files")
-    todo: list[tuple[str, Node]] = [("", filesystem.root)]
-    seen = set()
-    while todo:
-        folder, directory = todo.pop()
-        try:
-            if directory.key in seen:
-                continue
-            seen.add(directory.key)
-            for name, node in directory.entries():
-                budget.spend()
-                path = f"{folder}/{decode(name)}"
-                kind = node.kind
-                if kind is Kind.DIRECTORY:
-                    todo.append((path, node))
-                elif kind is Kind.FILE:
-                    yield path, node
-        except LimitExceeded:
-            raise
-        except BootcfgError as error:
-            notes.append(f"{folder or '/'}: {error}")
+def _in_runs(node: Node, offset: int) -> int | None:
+    """Return the byte of a file that lies at an offset of the disk."""
+    position = 0
+    for run in node.runs():
+        if isinstance(run, Extent):
+            place = disk_offset(run.source, run.offset)
+            if place is not None and place <= offset < place + run.length:
+                return position + offset - place
+        position += run.length
+    return None
 
 
 def between(guest: Guest, start: int, stop: int) -> Iterator[Field]:
