@@ -6,6 +6,10 @@ the copies, and what its parent does with the answer.  It may end in an answer, 
 or in an OSError, within 10 s of processor time and 128 MiB of memory; all else is a failure, printed so that
 --replay shows it again.
 
+Most bytes that are read are not looked at: the slack of a directory, say.  Where garbage (three kinds) in the place of
+a whole stretch of bytes changes neither what else is read and copied nor the answer nor any warning, its single
+faults are left out, and counted as such.  --sample leaves out nothing of what it chooses.
+
 Checksums must not hide what lies behind them.  So everything is done twice: in the pass `recomputed` those that
 cover the byte are made right again; in the pass `ignored` none is compared.  faults/seals.py and
 faults/checksums.py say which, by format.
@@ -54,13 +58,21 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="an image or a folder of them (repeatable; default: tests/corpus and PYBOOTCFG_CORPUS)",
     )
-    parser.add_argument("--only", action="append", metavar="TEXT", help="images whose names have TEXT in them")
+    parser.add_argument(
+        "--only", action="append", metavar="TEXT", help="images whose names have TEXT in them"
+    )
     parser.add_argument("--checksums", choices=plan.PASSES, help="only one of the two passes")
     parser.add_argument(
-        "--sample", type=int, metavar="N", help="N faults of each image and pass, chosen by --seed (default: all)"
+        "--sample", type=int, metavar="N", help="N faults of each image and pass, chosen by chance"
     )
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes at once")
+    parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
+    parser.add_argument(
+        "--every", type=int, default=1, metavar="K", help="of all stretches of 4 KiB only every K-th"
+    )
+    parser.add_argument("--first", type=int, default=0, metavar="N", help="and of those from the N-th on")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes at once"
+    )
     parser.add_argument("--work", metavar="DIR", help="where images are unpacked")
     parser.add_argument(
         "--replay", metavar="IMAGE:PASS:FAULT", help="one fault as it was printed, with its traceback"
@@ -70,28 +82,30 @@ def _parser() -> argparse.ArgumentParser:
 
 def _all(found: list[images.Image], options: argparse.Namespace, work: Path) -> int:
     whole = workers.Tally()
-    possible = considered = 0
+    possible = 0
     started = time.monotonic()
     passes = [options.checksums] if options.checksums else plan.PASSES
     for image in found:
         disks = [MappedDisk(path, number) for number, path in enumerate(images.unpack(image, work))]
         for checks in passes:
             planned = plan.Plan(disks, checks)
-            numbers = planned.chosen(options.sample, options.seed, image.name)
+            if options.sample:
+                items: workers.Items = planned.chosen(options.sample, options.seed, image.name)
+            else:
+                items = planned.units()[options.first :: options.every]
             clock = time.monotonic()
-            tally = workers.carry_out(planned, numbers, options.jobs, lambda _: None)
+            tally = workers.carry_out(planned, items, options.jobs)
             planned.close()
             possible += planned.total
-            considered += len(numbers)
             whole.add(tally)
-            _report(image, planned, tally, len(numbers), time.monotonic() - clock)
+            _report(image, planned, tally, time.monotonic() - clock)
         for disk in disks:
             disk.close()
     seconds = time.monotonic() - started
     print(
         f"\n{whole.runs:,} runs in {seconds:,.0f} s ({whole.runs / max(seconds, 1e-9):,.0f} a second, {options.jobs} "
-        f"processes); {considered:,} of {possible:,} possible faults ({considered / max(possible, 1):.2%}), the others "
-        "of these change nothing\n"
+        f"processes), which stand for {whole.considered:,} of {possible:,} possible faults "
+        f"({whole.considered / max(possible, 1):.2%}): the others of these change nothing, or nothing looks at them\n"
     )
     for outcome, count in whole.outcomes.most_common():
         print(f"{count:>12,}  {outcome}")
@@ -100,11 +114,11 @@ def _all(found: list[images.Image], options: argparse.Namespace, work: Path) -> 
     return 1 if whole.failures else 0
 
 
-def _report(image: images.Image, planned: plan.Plan, tally: workers.Tally, tried: int, seconds: float) -> None:
-    share = tried / max(planned.total, 1)
+def _report(image: images.Image, planned: plan.Plan, tally: workers.Tally, seconds: float) -> None:
+    share = tally.considered / max(planned.total, 1)
     print(
         f"{image.name}, checksums {planned.checks}: {planned.bytes:,} bytes, {tally.runs:,} runs "
-        f"({share:.2%} of {planned.total:,} faults) in {seconds:.0f} s, the slowest {tally.slowest:.2f} s "
+        f"({share:.2%} of {planned.total:,} faults considered) in {seconds:.0f} s, the slowest {tally.slowest:.2f} s "
         f"[{tally.slowest_fault}]; {len(tally.failures)} failures"
     )
     kinds = collections.Counter(failure.what for failure in tally.failures)

@@ -23,7 +23,7 @@ from pybootcfg.source import Source
 SAME, OTHER = "the same answer", "another answer"
 _WHY = {1: "not there", 3: "unsupported feature", 4: "damaged", 5: "over a limit"}
 
-Said = tuple[int, int | None, str | None]
+Said = tuple[int, int | None, str | None]  #: sizes of kernel and ramdisk, arguments
 
 
 class WrongResult(AssertionError):
@@ -42,8 +42,8 @@ class Run:
         for fd in self.outputs:
             os.close(fd)
 
-    def boot(self) -> Said:
-        """Return sizes of kernel and ramdisk and the arguments; raise what pygrub raises, WrongResult."""
+    def boot(self) -> record.Copied:
+        """Return what the reader answers; raise what pygrub raises, and WrongResult."""
         for fd in self.outputs:
             os.ftruncate(fd, 0)
             os.lseek(fd, 0, os.SEEK_SET)
@@ -62,7 +62,7 @@ class Run:
         if sizes != [checked.kernel, checked.ramdisk or 0]:
             raise WrongResult(f"sizes {checked.kernel} and {checked.ramdisk} said, {sizes} copied")
         format_answer(Answer("/kernel", "/ramdisk" if checked.ramdisk else None, checked.args), "sxp")
-        return checked.kernel, checked.ramdisk, checked.args
+        return checked
 
     def outcome(self, expected: Said | str) -> str:
         """Boot and return in words what came of it; what must not happen is raised.
@@ -70,7 +70,7 @@ class Run:
         `expected` is what the disks give without a fault: the answer, or an outcome in words.
         """
         try:
-            said = self.boot()
+            said = self.boot()[:3]
         except NothingBootableError as error:
             return f"nothing boots: {_WHY.get(error.exit_status, error.exit_status)}"
         except (BootcfgError, OSError) as error:
@@ -80,6 +80,14 @@ class Run:
     def expected(self) -> Said | str:
         """Return what `outcome` compares with, from disks without a fault."""
         try:
-            return self.boot()
+            return self.boot()[:3]
         except BootcfgError:
             return self.outcome("")
+
+    def observed(self) -> tuple[object, ...]:
+        """Boot and return all that can be seen from outside: the answer or the error, in full words."""
+        try:
+            return tuple(self.boot())
+        except (BootcfgError, OSError) as error:
+            attempts = [(volume.name, why) for volume, why, _ in getattr(error, "attempts", ())]
+            return type(error), str(error), attempts

@@ -23,11 +23,14 @@ class MappedDisk(Source):
         self.size = os.fstat(self.fd).st_size
         self.map = mmap.mmap(self.fd, self.size, prot=mmap.PROT_READ)
         self.patches: list[tuple[int, bytes]] = []
-        self.witness: Witness | None = None
+        self.witness: Witness | None = None  #: of bytes that are read into memory
+        self.log: list[tuple[int, int]] | None = None  #: of all that is read or copied, where there is one
 
     def _read(self, offset: int, length: int) -> bytes:
         if self.witness:
             self.witness(self.number, offset, length)
+        if self.log is not None:
+            self.log.append((offset, length))
         data = self.map[offset : offset + length]
         for at, patch in self.patches:
             if at < offset + length and offset < at + len(patch):
@@ -38,6 +41,8 @@ class MappedDisk(Source):
 
     def _pieces(self, offset: int, length: int) -> Iterator[FilePiece | bytes]:
         """Yield the image itself, whose contents of files nobody changed, but for patched places."""
+        if self.log is not None:
+            self.log.append((offset, length))
         stop = offset + length
         for at, patch in sorted(self.patches):
             if at < stop and offset < at + len(patch):

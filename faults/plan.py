@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import importlib
 import random
@@ -22,6 +23,8 @@ VALUES = (
     lambda byte: (byte - 1) & 0xFF,
 )
 PASSES = ("recomputed", "ignored")
+UNIT = 4096  #: bytes that one process takes on at a time
+LINE = 32  #: bytes that are asked for at once whether anything looks at them
 
 
 class Fault(NamedTuple):
@@ -56,7 +59,7 @@ class Plan:
     def __init__(self, disks: Sequence[MappedDisk], checks: str) -> None:
         self.disks = disks
         self.checks = checks
-        self.seals = seals.Seals(disks, []) if checks == "ignored" else seals.find(disks)
+        self.seals = seals.Seals([]) if checks == "ignored" else seals.find(disks)
         found = metadata.read(disks)
         self._keys = list(found.blocks)
         self._pieces: list[_Piece] = []
@@ -69,6 +72,7 @@ class Plan:
             for number, data in enumerate(found.blocks.values()):
                 self._add(f"b{number}", 0, data)
         self.run = Run(disks)
+        self._pristine: tuple[object, ...] | None = None
         self.expected: Said | str = ""
         with self.active():
             self.expected = self.run.expected()
@@ -94,17 +98,69 @@ class Plan:
 
     def fault(self, number: int) -> Fault | None:
         """Return a fault by its number; None when it is none, or the same as one before it."""
-        low, high = 0, len(self._pieces)
-        while high - low > 1:
-            middle = (low + high) // 2
-            low, high = (middle, high) if self._pieces[middle].first <= number else (low, middle)
-        piece = self._pieces[low]
+        piece = self._piece(number)
         index, which = divmod(number - piece.first, len(VALUES))
         byte = piece.data[index]
         values = [value(byte) for value in VALUES]
         if values[which] == byte or values[which] in values[:which]:
             return None
         return Fault(piece.place, piece.offset + index, values[which])
+
+    def _piece(self, number: int) -> _Piece:
+        index = bisect.bisect_right(self._pieces, number, key=lambda piece: piece.first) - 1
+        return self._pieces[index]
+
+    def units(self) -> list[range]:
+        """Return all faults in stretches of UNIT bytes, for `looked_at`."""
+        step = UNIT * len(VALUES)
+        return [
+            range(start, min(start + step, piece.first + len(piece.data) * len(VALUES)))
+            for piece in self._pieces
+            for start in range(piece.first, piece.first + len(piece.data) * len(VALUES), step)
+        ]
+
+    def looked_at(self, unit: range) -> Iterator[range]:
+        """Yield the parts of a unit, down to LINE bytes, that pygrub looks at, or whose garbage fails."""
+        if not self._is_seen(unit):
+            return
+        length = len(unit) // len(VALUES)
+        if length <= LINE:
+            yield unit
+            return
+        step = max(LINE, length // 8) * len(VALUES)
+        for start in range(unit.start, unit.stop, step):
+            yield from self.looked_at(range(start, min(start + step, unit.stop)))
+
+    def _is_seen(self, part: range) -> bool:
+        """Whether a run is another one with garbage in the place of bytes.
+
+        Another one: it reads or copies something else, or its answer, a warning or an error differ.
+        """
+        piece = self._piece(part.start)
+        offset = piece.offset + (part.start - piece.first) // len(VALUES)
+        length = len(part) // len(VALUES)
+        pristine = piece.data[offset - piece.offset :][:length]
+        if self._pristine is None:
+            self._pristine = self._trace()
+        fills = [bytes([0xFF]) * length, bytes(byte ^ 0x81 for byte in pristine)]
+        fills.append(random.Random(part.start).randbytes(length))  # noqa: S311
+        for fill in fills:
+            with self.changed(piece.place, offset, fill):
+                try:
+                    if self._trace() != self._pristine:
+                        return True
+                except Exception:  # noqa: BLE001  a failure of many faults at once, but seen
+                    return True
+        return False
+
+    def _trace(self) -> tuple[object, ...]:
+        for disk in self.disks:
+            disk.log = []
+        try:
+            return self.run.observed(), [disk.log for disk in self.disks]
+        finally:
+            for disk in self.disks:
+                disk.log = None
 
     @contextlib.contextmanager
     def active(self) -> Iterator[None]:
@@ -114,27 +170,33 @@ class Plan:
 
     def outcome(self, fault: Fault) -> str:
         """Boot with one fault; return what came of it in words, raise what must not come of it."""
-        if fault.place.startswith("b"):
-            with self._block_changed(self._keys[int(fault.place[1:])], fault):
-                return self.run.outcome(self.expected)
-        disk = self.disks[int(fault.place[1:]) - 1]
-        disk.patches = [(fault.offset, bytes([fault.value]))]
-        try:
-            self.seals.mend(disk, fault.offset)
+        with self.changed(fault.place, fault.offset, bytes([fault.value])):
             return self.run.outcome(self.expected)
-        finally:
-            for each in self.disks:
-                each.patches = []
 
     @contextlib.contextmanager
-    def _block_changed(self, key: metadata.BlockKey, fault: Fault) -> Iterator[None]:
+    def changed(self, place: str, offset: int, data: bytes) -> Iterator[None]:
+        """Have other bytes stand at a place, and the checksums that cover them be right."""
+        if place.startswith("b"):
+            with self._block_changed(self._keys[int(place[1:])], offset, data):
+                yield
+            return
+        disk = self.disks[int(place[1:]) - 1]
+        disk.patches = [(offset, data)]
+        try:
+            self.seals.mend(disk, offset, len(data))
+            yield
+        finally:
+            disk.patches = []
+
+    @contextlib.contextmanager
+    def _block_changed(self, key: metadata.BlockKey, offset: int, new: bytes) -> Iterator[None]:
         block: Any = importlib.import_module("pybootcfg.filesystems.zfs.block")
         plain = block.BlockReader.read
 
         def read(self: Any, pointer: Any) -> bytes:
             data: bytes = plain(self, pointer)
             if pointer.dvas and metadata.block_key(pointer) == key:
-                data = data[: fault.offset] + bytes([fault.value]) + data[fault.offset + 1 :]
+                data = data[:offset] + new + data[offset + len(new) :]
             return data
 
         with checksums.replaced(block.BlockReader, "read", read):

@@ -19,17 +19,20 @@ import struct
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
-from faults.plan import Fault, Plan
+from faults.plan import UNIT, Fault, Plan
 
 CPU = 10.0  #: seconds
 GROWTH = 128 << 20  #: bytes
 WALL = 60.0  #: seconds after which a run that does not come back is ended
-_CHUNK = 2000  # faults for one process
-_FLUSH = 100  # faults after which a process tells what came of them
+_SHARED = struct.Struct("qq")  # what a process is at: the index of the item, the number of the fault
+_PROBING = -1  # in the place of a fault's number
+
+#: faults for one process: each a fault's number, or a unit of faults of which those count that are looked at
+Items = Sequence[int | range]
 
 
 class OverBudget(BaseException):
@@ -39,7 +42,7 @@ class OverBudget(BaseException):
 class Failure(NamedTuple):
     """A fault that ended in what must not be."""
 
-    fault: Fault
+    fault: Fault | None  #: None when it is unknown which, since garbage ended the process
     what: str
 
 
@@ -49,6 +52,7 @@ class Tally:
     def __init__(self) -> None:
         self.outcomes: collections.Counter[str] = collections.Counter()
         self.failures: list[Failure] = []
+        self.considered = 0  #: faults, those included that change nothing or that nothing looks at
         self.slowest = 0.0  #: seconds of processor time
         self.slowest_fault = ""
 
@@ -60,17 +64,18 @@ class Tally:
     def add(self, other: Tally) -> None:
         """Take in another tally."""
         self.outcomes += other.outcomes
+        self.considered += other.considered
         self.failures += other.failures
         if other.slowest > self.slowest:
             self.slowest, self.slowest_fault = other.slowest, other.slowest_fault
 
 
-def carry_out(plan: Plan, numbers: Sequence[int], jobs: int, tell: Callable[[int], None]) -> Tally:
-    """Make the faults of these numbers in `jobs` processes; `tell` hears how many are done, now and then."""
+def carry_out(plan: Plan, items: Items, jobs: int) -> Tally:
+    """Make the faults in `jobs` processes."""
     tally = Tally()
-    waiting = [numbers[start : start + _CHUNK] for start in range(0, len(numbers), _CHUNK)][::-1]
+    size = 1000 if items and isinstance(items[0], int) else 4
+    waiting = [items[start : start + size] for start in range(0, len(items), size)][::-1]
     working: list[_Worker] = []
-    done = 0
     try:
         while waiting or working:
             while waiting and len(working) < jobs:
@@ -78,8 +83,7 @@ def carry_out(plan: Plan, numbers: Sequence[int], jobs: int, tell: Callable[[int
             ready, _, _ = select.select([worker.pipe for worker in working], [], [], 1.0)
             for worker in list(working):
                 if worker.pipe in ready:
-                    done += worker.listen(tally)
-                    tell(done)
+                    worker.listen(tally)
                 if worker.ended or worker.stuck:
                     working.remove(worker)
                     left = worker.bury(tally)
@@ -94,12 +98,12 @@ def carry_out(plan: Plan, numbers: Sequence[int], jobs: int, tell: Callable[[int
 class _Worker:
     """One process and what is known of it."""
 
-    def __init__(self, plan: Plan, numbers: Sequence[int]) -> None:
+    def __init__(self, plan: Plan, items: Items) -> None:
         self._plan = plan
-        self._numbers = numbers
-        self._told = 0  # faults of whose outcome it has told
-        self._shared = mmap.mmap(-1, 8)  # index of the fault that it is at
-        self._at, self._since = -1, time.monotonic()
+        self._items = items
+        self._told = 0  # items that it has told of
+        self._shared = mmap.mmap(-1, _SHARED.size)
+        self._at, self._since = (-1, -1), time.monotonic()
         self._buffer = b""
         self.ended = False
         self.pipe, telling = os.pipe()
@@ -108,35 +112,34 @@ class _Worker:
         self._pid = os.fork()
         if self._pid == 0:
             os.close(self.pipe)
-            _work(plan, numbers, self._shared, telling)
+            _work(plan, items, self._shared, telling)
         os.close(telling)
 
-    def listen(self, tally: Tally) -> int:
-        """Take what it says; return how many faults it says something of."""
+    def listen(self, tally: Tally) -> None:
+        """Take what it says."""
         data = os.read(self.pipe, 1 << 16)
         self.ended = not data
         *lines, self._buffer = (self._buffer + data).split(b"\n")
-        before = self._told
         for line in lines:
             said = json.loads(line)
             part = Tally()
             part.outcomes.update(said["outcomes"])
             part.failures = [Failure(Fault(*fault), what) for fault, what in said["failures"]]
+            part.considered = said["considered"]
             part.slowest, part.slowest_fault = said["slowest"]
             tally.add(part)
             self._told = said["told"]
-        return self._told - before
 
     @property
     def stuck(self) -> bool:
         """Whether it has been at the same fault for too long."""
-        (at,) = struct.unpack("q", self._shared[:])
+        at = _SHARED.unpack(self._shared[:])
         if at != self._at:
             self._at, self._since = at, time.monotonic()
-        return time.monotonic() - self._since > WALL
+        return time.monotonic() - self._since > WALL * (UNIT if at[1] == _PROBING else 1)
 
-    def bury(self, tally: Tally) -> Sequence[int]:
-        """See to its end; return the numbers that another one has to do over."""
+    def bury(self, tally: Tally) -> Items:
+        """See to its end; return what another one has to do over."""
         if not self.ended:
             os.kill(self._pid, signal.SIGKILL)
         _, status = os.waitpid(self._pid, 0)
@@ -144,12 +147,15 @@ class _Worker:
         code = os.waitstatus_to_exitcode(status)
         if self.ended and code == 0:
             return ()
-        (index,) = struct.unpack("q", self._shared[:])
-        fault = self._plan.fault(self._numbers[index])
+        index, number = _SHARED.unpack(self._shared[:])
         what = f"the process ended with status {code}" if self.ended else f"no end in {WALL:.0f} s"
-        if fault:
-            tally.failures.append(Failure(fault, what))
-        return [*self._numbers[self._told : index], *self._numbers[index + 1 :]]
+        tally.failures.append(Failure(None if number == _PROBING else self._plan.fault(number), what))
+        item = self._items[index]
+        tally.considered += 1
+        rest: list[int | range] = list(self._items[self._told : index])
+        if isinstance(item, range):  # now one by one, without the one that ended it
+            rest += [each for each in item if each != number]
+        return [*rest, *self._items[index + 1 :]]
 
     def kill(self) -> None:
         """End it, whatever it is doing."""
@@ -158,29 +164,44 @@ class _Worker:
         os.close(self.pipe)
 
 
-def _work(plan: Plan, numbers: Sequence[int], shared: mmap.mmap, telling: int) -> NoReturn:
+def _work(plan: Plan, items: Items, shared: mmap.mmap, telling: int) -> NoReturn:
     status = 1
     try:
         with plan.active(), guarded(plan):
-            part = Tally()
-            for index, number in enumerate(numbers):
-                shared[:] = struct.pack("q", index)
-                fault = plan.fault(number)
-                if fault:
-                    attempt(plan, fault, part)
-                if index + 1 == len(numbers) or (index + 1) % _FLUSH == 0:
-                    _tell(telling, part, index + 1)
-                    part = Tally()
+            for index, item in enumerate(items):
+                part = Tally()
+                shared[:] = _SHARED.pack(index, _PROBING)
+                numbers = [item] if isinstance(item, int) else _looked_at(plan, item)
+                for number in numbers:
+                    shared[:] = _SHARED.pack(index, number)
+                    fault = plan.fault(number)
+                    if fault:
+                        attempt(plan, fault, part)
+                part.considered = 1 if isinstance(item, int) else len(item)
+                _tell(telling, part, index + 1)
         status = 0
+    except BaseException:
+        traceback.print_exc()  # a fault of this program, since those of runs are caught
+        raise
     finally:
         sys.stderr.flush()
         os._exit(status)
+
+
+def _looked_at(plan: Plan, unit: range) -> list[int]:
+    """Return the faults of a unit in what is looked at; all of them when garbage takes too long."""
+    try:
+        with timed(10 * CPU):
+            return [number for part in plan.looked_at(unit) for number in part]
+    except (OverBudget, MemoryError):
+        return list(unit)
 
 
 def _tell(telling: int, part: Tally, told: int) -> None:
     said = {
         "outcomes": part.outcomes,
         "failures": part.failures,
+        "considered": part.considered,
         "slowest": (part.slowest, part.slowest_fault),
         "told": told,
     }
@@ -209,15 +230,22 @@ def guarded(plan: Plan) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_AS, limits)
 
 
+@contextlib.contextmanager
+def timed(cpu: float = CPU) -> Iterator[None]:
+    """Interrupt what takes longer."""
+    signal.setitimer(signal.ITIMER_PROF, cpu, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
 def attempt(plan: Plan, fault: Fault, tally: Tally) -> None:
     """Make one fault under guard."""
     started = time.process_time()
     try:
-        signal.setitimer(signal.ITIMER_PROF, CPU, 1.0)
-        try:
+        with timed():
             outcome = plan.outcome(fault)
-        finally:
-            signal.setitimer(signal.ITIMER_PROF, 0)
     except OverBudget:
         tally.failures.append(Failure(fault, f"over {CPU:.0f} s of processor time"))
     except MemoryError:
