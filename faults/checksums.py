@@ -18,9 +18,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 

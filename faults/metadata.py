@@ -11,15 +11,14 @@ import importlib
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+from faults.boot import Run
+from faults.checksums import replaced
+from faults.disk import MappedDisk, Witness
 from pybootcfg.boot import Request, find_boot
 from pybootcfg.errors import BootcfgError
 from pybootcfg.filesystems.base import Extent, Options
 from pybootcfg.guest import Guest
 from pybootcfg.places.addresses import disk_offset
-
-from faults.boot import Run
-from faults.checksums import replaced
-from faults.disk import MappedDisk, Witness
 
 _LABEL = 512  # bytes of a SPARC label, which is looked for in what was read ahead
 

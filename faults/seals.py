@@ -22,17 +22,16 @@ import functools
 import hashlib
 import importlib
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
-
-from pybootcfg.checksums import crc16, crc32c, crc32c_word
-from pybootcfg.errors import BootcfgError, ImageError
-from pybootcfg.places.addresses import disk_offset
-from pybootcfg.source import Source
 
 from faults.boot import Run
 from faults.checksums import replaced
 from faults.disk import MappedDisk
+from pybootcfg.checksums import crc16, crc32c, crc32c_word
+from pybootcfg.errors import BootcfgError
+from pybootcfg.places.addresses import disk_offset
+from pybootcfg.source import Source
 
 _ROUNDS = 8  # checksums that cover one another
 
