@@ -35,7 +35,7 @@ class Span(NamedTuple):
 
 
 class Metadata(NamedTuple):
-    """What is read: spans of the disks, those that blocks of ZFS lie in apart; and these blocks decompressed."""
+    """What is read: spans of the disks, apart those of blocks of ZFS; and these blocks decompressed."""
 
     spans: list[Span]
     block_spans: list[Span]
@@ -120,9 +120,9 @@ def _contents(disks: Sequence[MappedDisk]) -> Contents:
 def _table_ahead_unseen(witness: Witness) -> Iterator[None]:
     """Count of what is read ahead for partition tables only what is looked at."""
     table: Any = importlib.import_module("pybootcfg.volumes.table")
-    ahead = table._Ahead
+    ahead: Any = table._Ahead
 
-    class Ahead(ahead):  # type: ignore[misc]
+    class Ahead(ahead):  # type: ignore[misc, valid-type]
         def __init__(self, base: MappedDisk) -> None:
             base.witness = None
             super().__init__(base)
