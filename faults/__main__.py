@@ -1,17 +1,17 @@
 """Boot every image with every single byte of its metadata made wrong, and count what comes of it.
 
 A fault sets one byte that a run of pygrub reads (not of the contents of kernel and ramdisk) to 0x00, 0x7f,
-0x80, 0xff, one more or one less.  Each run is pygrub's own reader in this process, from the partition table to
-the copies, and what its parent does with the answer.  It may end in an answer, in an error of pybootcfg's own,
-or in an OSError, within 10 s of processor time and 128 MiB of memory; all else is a failure, printed so that
---replay shows it again.
+0x80, 0xff, one more or one less.  Each run is pygrub's own reader in this process, from the partition table
+to the copies, and what its parent does with the answer.  It may end in an answer, in an error of pybootcfg's
+own, or in an OSError, within 10 s of processor time and 128 MiB of memory; all else is a failure, printed so
+that --replay shows it again.
 
-Most bytes that are read are not looked at: the slack of a directory, say.  Where garbage (three kinds) in the place of
-a whole stretch of bytes changes neither what else is read and copied nor the answer nor any warning, its single
-faults are left out, and counted as such.  --sample leaves out nothing of what it chooses.
+Most bytes that are read are not looked at: the slack of a directory, say.  Where garbage (three kinds) in
+the place of a whole stretch of bytes changes neither what else is read and copied nor the answer nor any
+warning, its single faults are left out, and counted as such.  --sample leaves out nothing of what it chooses.
 
-Checksums must not hide what lies behind them.  So everything is done twice: in the pass `recomputed` those that
-cover the byte are made right again; in the pass `ignored` none is compared.  faults/seals.py and
+Checksums must not hide what lies behind them.  So everything is done twice: in the pass `recomputed` those
+that cover the byte are made right again; in the pass `ignored` none is compared.  faults/seals.py and
 faults/checksums.py say which, by format.
 """
 
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--seed", type=int, default=0, help="of the sample (default: 0)")
     parser.add_argument(
-        "--every", type=int, default=1, metavar="K", help="of all stretches of 4 KiB only every K-th"
+        "--every", type=int, default=1, metavar="K", help="of all stretches of 512 bytes only every K-th"
     )
     parser.add_argument("--first", type=int, default=0, metavar="N", help="and of those from the N-th on")
     parser.add_argument(
@@ -102,10 +102,12 @@ def _all(found: list[images.Image], options: argparse.Namespace, work: Path) -> 
         for disk in disks:
             disk.close()
     seconds = time.monotonic() - started
+    pace = whole.runs / max(seconds, 1e-9)
+    share = whole.considered / max(possible, 1)
     print(
-        f"\n{whole.runs:,} runs in {seconds:,.0f} s ({whole.runs / max(seconds, 1e-9):,.0f} a second, {options.jobs} "
-        f"processes), which stand for {whole.considered:,} of {possible:,} possible faults "
-        f"({whole.considered / max(possible, 1):.2%}): the others of these change nothing, or nothing looks at them\n"
+        f"\n{whole.runs:,} runs in {seconds:,.0f} s ({pace:,.0f} a second, {options.jobs} processes)\n"
+        f"{whole.considered:,} of {possible:,} possible faults considered ({share:.2%}); "
+        "what was not run of these changes nothing, or nothing looks at it\n"
     )
     for outcome, count in whole.outcomes.most_common():
         print(f"{count:>12,}  {outcome}")
@@ -118,8 +120,8 @@ def _report(image: images.Image, planned: plan.Plan, tally: workers.Tally, secon
     share = tally.considered / max(planned.total, 1)
     print(
         f"{image.name}, checksums {planned.checks}: {planned.bytes:,} bytes, {tally.runs:,} runs "
-        f"({share:.2%} of {planned.total:,} faults considered) in {seconds:.0f} s, the slowest {tally.slowest:.2f} s "
-        f"[{tally.slowest_fault}]; {len(tally.failures)} failures"
+        f"({share:.2%} of {planned.total:,} faults considered) in {seconds:.0f} s, "
+        f"the slowest {tally.slowest:.2f} s [{tally.slowest_fault}]; {len(tally.failures)} failures"
     )
     kinds = collections.Counter(failure.what for failure in tally.failures)
     for what, count in kinds.most_common():

@@ -23,7 +23,7 @@ VALUES = (
     lambda byte: (byte - 1) & 0xFF,
 )
 PASSES = ("recomputed", "ignored")
-UNIT = 4096  #: bytes that one process takes on at a time
+UNIT = 512  #: bytes that one process takes on at a time
 LINE = 32  #: bytes that are asked for at once whether anything looks at them
 
 

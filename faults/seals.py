@@ -1,7 +1,7 @@
-"""Checksums that are made right again after a fault: as an attacker does, who changes a byte and knows the format.
+"""Checksums made right again after a fault, as by an attacker, who changes a byte and knows the format.
 
-Which checksums there are is found out while the image is booted without a fault, by watching the readers verify
-them.  The readers themselves stay as they are.
+Which checksums there are is found out while the image is booted without a fault, by watching the readers
+verify them.  The readers themselves stay as they are.
 
     gpt         header and entries, primary and backup          (and so the header's over that of the entries)
     vtoc        the exclusive or of the label in a slice (that of SPARC disks is left)
@@ -11,8 +11,9 @@ them.  The readers themselves stay as they are.
     zfs         labels and uberblocks; all other blocks are changed as they are after verification and
                 decompression, which is what making the whole chain of checksums right comes to
 
-Not made right, hence to be met in the pass `ignored` only: the check-hashes of UFS, entry sets and up-case
-table of exFAT, short names below long ones on FAT, version 1 checksums and fast commits of journals, the intent log of ZFS.
+Not made right, hence to be met in the pass `ignored` only: the check-hashes of UFS, entry sets and up-case table
+of exFAT, short names below long ones on FAT, version 1 checksums and fast commits of journals, the intent log
+of ZFS.
 """
 
 from __future__ import annotations

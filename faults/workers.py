@@ -73,7 +73,7 @@ class Tally:
 def carry_out(plan: Plan, items: Items, jobs: int) -> Tally:
     """Make the faults in `jobs` processes."""
     tally = Tally()
-    size = 1000 if items and isinstance(items[0], int) else 4
+    size = 1000 if items and isinstance(items[0], int) else 16
     waiting = [items[start : start + size] for start in range(0, len(items), size)][::-1]
     working: list[_Worker] = []
     try:

@@ -288,7 +288,7 @@ class Guest:
         return volume.filesystem.walk(path, follow=follow, root=root)
 
     def kind(self, file: FileRef) -> Kind | None:
-        """Return what a path names, links followed; None when it is not there or damaged, with a warning then.
+        """Return what a path names, links followed; None when it is not there, or damaged (a warning then).
 
         Raises OSError: a disk that cannot be read does not tell what is not there.
         """
