@@ -11,9 +11,9 @@ verify them.  The readers themselves stay as they are.
     zfs         labels and uberblocks; all other blocks are changed as they are after verification and
                 decompression, which is what making the whole chain of checksums right comes to
 
-Not made right, hence to be met in the pass `ignored` only: the check-hashes of UFS, entry sets and up-case table
-of exFAT, short names below long ones on FAT, version 1 checksums and fast commits of journals, the intent log
-of ZFS.
+Not made right, hence to be met in the pass `ignored` only: the check-hashes of UFS, entry sets and up-case
+table of exFAT, short names below long ones on FAT, version 1 checksums and fast commits of journals, the
+intent log of ZFS.
 """
 
 from __future__ import annotations

@@ -191,7 +191,7 @@ def _work(plan: Plan, items: Items, shared: mmap.mmap, telling: int) -> NoReturn
 def _looked_at(plan: Plan, unit: range) -> list[int]:
     """Return the faults of a unit in what is looked at; all of them when garbage takes too long."""
     try:
-        with timed(10 * CPU):
+        with timed(10):
             return [number for part in plan.looked_at(unit) for number in part]
     except (OverBudget, MemoryError):
         return list(unit)
@@ -231,9 +231,9 @@ def guarded(plan: Plan) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def timed(cpu: float = CPU) -> Iterator[None]:
-    """Interrupt what takes longer."""
-    signal.setitimer(signal.ITIMER_PROF, cpu, 1.0)
+def timed(times: int = 1) -> Iterator[None]:
+    """Interrupt what takes longer than so many times what one run may take."""
+    signal.setitimer(signal.ITIMER_PROF, times * CPU, 1.0)
     try:
         yield
     finally:
