@@ -122,7 +122,7 @@ def _table_ahead_unseen(witness: Witness) -> Iterator[None]:
     table: Any = importlib.import_module("pybootcfg.volumes.table")
     ahead: Any = table._Ahead
 
-    class Ahead(ahead):  # type: ignore[misc, valid-type]
+    class Ahead(ahead):  # type: ignore[misc]
         def __init__(self, base: MappedDisk) -> None:
             base.witness = None
             super().__init__(base)

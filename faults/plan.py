@@ -5,7 +5,9 @@ from __future__ import annotations
 import bisect
 import contextlib
 import importlib
+import os
 import random
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -25,6 +27,13 @@ VALUES = (
 PASSES = ("recomputed", "ignored")
 UNIT = 512  #: bytes that one process takes on at a time
 LINE = 32  #: bytes that are asked for at once whether anything looks at them
+
+
+def describe(error: BaseException) -> str:
+    """Return an exception and where it was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = ", ".join(f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in frames[-3:])
+    return f"{type(error).__name__}: {error} ({where})"[:400]
 
 
 class Fault(NamedTuple):
@@ -73,6 +82,7 @@ class Plan:
                 self._add(f"b{number}", 0, data)
         self.run = Run(disks)
         self._pristine: tuple[object, ...] | None = None
+        self.unforeseen: list[str] = []  #: failures with garbage, told by `looked_at` in passing
         self.expected: Said | str = ""
         with self.active():
             self.expected = self.run.expected()
@@ -149,7 +159,9 @@ class Plan:
                 try:
                     if self._trace() != self._pristine:
                         return True
-                except Exception:  # noqa: BLE001  a failure of many faults at once, but seen
+                except Exception as error:  # noqa: BLE001  many faults at once, but a failure as well
+                    what = f"{length} bytes at {piece.place}:{offset:#x} like {fill[:16].hex()}"
+                    self.unforeseen.append(f"garbage, {what}: {describe(error)}")
                     return True
         return False
 

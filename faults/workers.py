@@ -23,7 +23,7 @@ from collections.abc import Iterator, Sequence
 from types import FrameType
 from typing import NamedTuple, NoReturn
 
-from faults.plan import UNIT, Fault, Plan
+from faults.plan import UNIT, Fault, Plan, describe
 
 CPU = 10.0  #: seconds
 GROWTH = 128 << 20  #: bytes
@@ -42,7 +42,7 @@ class OverBudget(BaseException):
 class Failure(NamedTuple):
     """A fault that ended in what must not be."""
 
-    fault: Fault | None  #: None when it is unknown which, since garbage ended the process
+    fault: Fault | None  #: None when it was garbage in many bytes
     what: str
 
 
@@ -124,7 +124,7 @@ class _Worker:
             said = json.loads(line)
             part = Tally()
             part.outcomes.update(said["outcomes"])
-            part.failures = [Failure(Fault(*fault), what) for fault, what in said["failures"]]
+            part.failures = [Failure(fault and Fault(*fault), what) for fault, what in said["failures"]]
             part.considered = said["considered"]
             part.slowest, part.slowest_fault = said["slowest"]
             tally.add(part)
@@ -172,6 +172,8 @@ def _work(plan: Plan, items: Items, shared: mmap.mmap, telling: int) -> NoReturn
                 part = Tally()
                 shared[:] = _SHARED.pack(index, _PROBING)
                 numbers = [item] if isinstance(item, int) else _looked_at(plan, item)
+                part.failures += [Failure(None, what) for what in plan.unforeseen]
+                plan.unforeseen.clear()
                 for number in numbers:
                     shared[:] = _SHARED.pack(index, number)
                     fault = plan.fault(number)
@@ -257,10 +259,3 @@ def attempt(plan: Plan, fault: Fault, tally: Tally) -> None:
     used = time.process_time() - started
     if used > tally.slowest:
         tally.slowest, tally.slowest_fault = used, str(fault)
-
-
-def describe(error: BaseException) -> str:
-    """Return an exception and where it was raised."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = ", ".join(f"{os.path.basename(frame.filename)}:{frame.lineno}" for frame in frames[-3:])
-    return f"{type(error).__name__}: {error} ({where})"[:400]

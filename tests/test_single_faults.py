@@ -214,6 +214,7 @@ class Ordeal:
     def __init__(self) -> None:
         self.run: Any = self
         self.expected = ""
+        self.unforeseen: list[str] = []
 
     def fault(self, number: int) -> plan.Fault:
         return plan.Fault("d1", number, number % 10)
