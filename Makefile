@@ -5,7 +5,7 @@ BIN     = $(VENV)/bin
 SOURCES = pyproject.toml setup.py $(wildcard requirements/*.txt) \
           $(shell find pybootcfg formats grammars cli -name '*.py' -o -name '*.lark')
 
-.PHONY: demo test judges bench manual soak snapshots lock clean
+.PHONY: demo test judges bench faults manual soak snapshots lock clean
 
 demo: $(VENV)/.run
 	$(BIN)/python examples/demo.py
@@ -25,6 +25,10 @@ judges:
 # Measures what is installed beside what else there is; writes the tables of docs/performance.md.
 bench: $(VENV)/.run
 	$(BIN)/python -m bench --write docs/performance.md
+
+# Boots every image with every single byte of its metadata made wrong; FAULTS="--sample 500" for a part of them.
+faults: $(VENV)/.run
+	$(BIN)/python -m faults $(FAULTS)
 
 # Writes the man pages and the completions of the shells anew; a test holds them current.
 manual: $(VENV)/.run

@@ -93,6 +93,7 @@ def find_boot(guest: Guest, request: Request, choose_from: Choose | None = None)
     `choose_from` takes the place of `boot_menu`.
     """
     attempts: list[Attempt] = []
+    unread: list[str] = []  # what may have been meant to boot instead
     for listed in guest.tried():
         volume = _with_dataset(listed, request)
         try:
@@ -101,9 +102,11 @@ def find_boot(guest: Guest, request: Request, choose_from: Choose | None = None)
             raise
         except (BootcfgError, OSError) as error:
             attempts.append(Attempt.of(volume, error))
+            if isinstance(error, ImageError | OSError):
+                unread.append(f"{volume.name} was passed over: {error}")
             continue
         if boot:
-            return boot
+            return boot._replace(warnings=(*unread, *boot.warnings))
     raise NothingBootableError(_summary(guest, attempts), attempts)
 
 
@@ -182,7 +185,8 @@ def _configurations(guest: Guest, volume: GuestVolume) -> list[Configuration]:
     if not found:
         paths = (path for dialect in dialects.DIALECTS for path in dialect.paths)
         looked_for = ", ".join(dict.fromkeys(path.rstrip("/").rpartition("/")[2] for path in paths))
-        raise GuestFileMissing(volume.name, f"no boot configuration (looked for {looked_for})")
+        why = f"no boot configuration (looked for {looked_for})"
+        raise GuestFileMissing(volume.name, why, hint=printable(guest.damaged.get(volume.name, "")))
     return found
 
 

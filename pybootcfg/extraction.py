@@ -12,7 +12,7 @@ import os
 from pybootcfg import limits
 from pybootcfg.errors import ImageError
 from pybootcfg.filesystems.base import Extent, Hole, Inline, Node, Run
-from pybootcfg.source import FilePiece
+from pybootcfg.source import FilePiece, unreadable
 from pybootcfg.values import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _ZEROS = bytes(1 << 16)
 
 #: what copy_file_range and sendfile answer when the two files are not of a kind they can serve
 _CANNOT = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
+_CANNOT.add(errno.EIO)  # which of the two it was, and where, is found out by reading
 
 
 class _Hash(Protocol):
@@ -119,7 +120,10 @@ def _copy_file_range(out: int, fd: int, offset: int, length: int) -> int:
 
 
 def _copy_through_memory(out: int, fd: int, offset: int, length: int) -> int:
-    data = os.pread(fd, min(length, CHUNK), offset)
+    try:
+        data = os.pread(fd, min(length, CHUNK), offset)
+    except OSError as error:
+        raise unreadable(error, offset) from error
     _write(out, data)
     return len(data)
 

@@ -14,6 +14,7 @@ from pybootcfg.dialects.base import SearchKey, Settings, VolumeFacts
 from pybootcfg.errors import (
     BootcfgError,
     GuestFileMissing,
+    ImageError,
     UnsupportedFeature,
     UsageError,
     printable,
@@ -131,6 +132,7 @@ class Guest:
         self.listed = [GuestVolume(self, disk, volume, filesystem) for disk, volume in every]
         self._by_name = {volume.name: volume for volume in self.listed}
         self.loose: dict[FileRef, bytes] = {}  #: configurations that the caller brought along
+        self.damaged: dict[str, str] = {}  #: by volume, the first path that is not there for its damage
 
     @classmethod
     def open(
@@ -286,12 +288,20 @@ class Guest:
         return volume.filesystem.walk(path, follow=follow, root=root)
 
     def kind(self, file: FileRef) -> Kind | None:
-        """Return what a path names, links followed; None when it cannot be read."""
+        """Return what a path names, links followed; None when it is not there, or damaged (a warning then).
+
+        Raises OSError: a disk that cannot be read does not tell what is not there.
+        """
         if file in self.loose:
             return Kind.FILE
         try:
             return self.node(file).kind
-        except (BootcfgError, OSError):
+        except ImageError as error:
+            filesystem = self.volume(file.volume).mountable
+            if filesystem:
+                filesystem.warn(self.damaged.setdefault(file.volume, f"{file} cannot be read: {error}"))
+            return None
+        except BootcfgError:
             return None
 
     def size(self, file: FileRef) -> int:
@@ -301,10 +311,10 @@ class Guest:
         return self.node(file).size
 
     def mtime(self, file: FileRef) -> int | None:
-        """Return when a file was last changed; None when that is not known."""
+        """Return when a file was last changed; None when that is not known.  Raises OSError."""
         try:
             return None if file in self.loose else self.node(file).mtime
-        except (BootcfgError, OSError):
+        except BootcfgError:
             return None
 
     def names(self, folder: FileRef) -> Sequence[str]:

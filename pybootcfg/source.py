@@ -92,20 +92,32 @@ class FileSource(Source):
         os.close(self.fd)
 
     def _read(self, offset: int, length: int) -> bytes:
-        data = os.pread(self.fd, length, offset)
+        data = self._part(offset, length)
         if len(data) == length:
             return data
         chunks = [data]
         while data and (length := length - len(data)):
             offset += len(data)
-            data = os.pread(self.fd, length, offset)
+            data = self._part(offset, length)
             chunks.append(data)
         if not data:
             raise ImageError("the file became shorter while it was read", offset=offset, source=self.name)
         return b"".join(chunks)
 
+    def _part(self, offset: int, length: int) -> bytes:
+        """Return up to `length` bytes; an OSError says where on the disk it happened."""
+        try:
+            return os.pread(self.fd, length, offset)
+        except OSError as error:
+            raise unreadable(error, offset, self.name) from error
+
     def _pieces(self, offset: int, length: int) -> Iterator[FilePiece | bytes]:
         yield FilePiece(self.fd, offset, length)
+
+
+def unreadable(error: OSError, offset: int, name: str = "") -> OSError:
+    """Return the error that the system gave for reading, with the byte of the disk at which that was."""
+    return OSError(error.errno, f"{error.strerror} at byte {offset:#x}", *([name] if name else []))
 
 
 class MemorySource(Source):
