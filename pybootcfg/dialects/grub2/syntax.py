@@ -18,7 +18,7 @@ from pybootcfg.values import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_QUOTED = re.compile(r""" '[^']*' | \$?"(?:[^\\"]++|\\.)*" """, re.VERBOSE | re.DOTALL)
+_QUOTED = re.compile(r""" '[^']*' | \$?"(?:[^\\"]++|\\.)*+" """, re.VERBOSE | re.DOTALL)
 _OPENERS = frozenset(["NAME", "WORD", "_IF", "_FOR", "_WHILE", "_UNTIL", "_FUNCTION"])  # of a statement
 
 Word = Token  #: a word as the grammar takes it, not yet expanded
