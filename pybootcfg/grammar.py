@@ -88,8 +88,10 @@ class Text:
         self._numbers = numbers
 
     @functools.cached_property
-    def _starts(self) -> list[int]:
-        return [0, *accumulate(len(line) + 1 for line in self.text.split("\n")[:-1])]
+    def _starts(self) -> Sequence[int]:
+        from array import array  # a text of nothing but newlines has millions of lines
+
+        return array("I", accumulate((len(line) + 1 for line in self.text.split("\n")[:-1]), initial=0))
 
     def line(self, offset: int) -> int:
         """Return the number in the file, from 1, of the line that `offset` is in."""
@@ -156,7 +158,7 @@ class Rule(NamedTuple):
 class Scanner(NamedTuple):
     """The terminals that some parser states accept, as one regular expression."""
 
-    match: Callable[[str, int], re.Match[str] | None]
+    match: Callable[[str, int, int], re.Match[str] | None]
     keywords: Mapping[str, Mapping[str, str]]  #: for a terminal, the texts that are another terminal's
 
 
@@ -196,6 +198,8 @@ class Parser:
         offsets: list[int] = []
         state = self._start
         tokens = 0
+        longest = limits.SYNTAX_TOKEN.value
+        window = 2 * longest  # what is matched at once: a regular expression may take 500 bytes a character
         while True:
             row = actions[state]
             kind = _END
@@ -203,11 +207,14 @@ class Parser:
             matched = ""
             if not (prefix and len(row) == 1 and _END in row):
                 scanner = scanners[state] or self._scanner(state)
-                while match := scanner.match(source, position):
+                while match := scanner.match(source, position, position + window):
+                    end = match.end()
+                    if end - position > longest:
+                        limits.SYNTAX_TOKEN.check(end - position, f"{text.file}:{text.line(position)}")
                     kind = match.lastgroup or ""
                     if kind not in self._ignore:
                         break
-                    position = match.end()
+                    position = end
                 offset = position
                 if match is None:
                     kind = _END if position == len(source) else ""

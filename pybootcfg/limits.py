@@ -85,6 +85,7 @@ LOOPBACK_RUNS = Limit("loopback-runs", 500_000, "fragments of a file that is ope
 SYNTAX_TOKENS = Limit(
     "syntax-tokens", 300_000, "words and symbols in one statement or document; real ones stay under 20,000"
 )
+SYNTAX_TOKEN = Limit("syntax-token", 32 * KIB, "characters of one word; a kernel takes 4 KiB of arguments")
 SYNTAX_DEPTH = Limit("syntax-depth", 2000, "entries on the parser's stack; real grub.cfg files stay under 60")
 
 # --- fat -----------------------------------------------------------------------------------------
@@ -158,6 +159,9 @@ GRUB_MENU_DEPTH = Limit("grub-menu-depth", 10, "submenus and further configurati
 GRUB_TEXT = Limit("grub-text", 4 * MIB, "characters of script parsed; the largest real grub.cfg has 1.7 MB")
 GRUB_VARIABLE = Limit(
     "grub-variable", 64 * KIB, "characters in one variable; a kernel takes 4 KiB of arguments"
+)
+GRUB_ENVIRONMENT = Limit(
+    "grub-environment", 512 * KIB, "bytes of environment blocks read, over a whole run; a block has 1 KiB"
 )
 GRUB_VARIABLES = Limit("grub-variables", 10_000, "variables in one context; GRUB's own are 50")
 GRUB_EXPANSION = Limit("grub-expansion", 32 * MIB, "characters that words expand to, over a whole run")

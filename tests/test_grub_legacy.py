@@ -299,6 +299,8 @@ def test_configfiles_that_multiply() -> None:
         "title a\nkernel /a\n" * 58_000,
         "title a\n" + "".join(f"findroot s{n}\n" for n in range(60_000)),
         "x" * (1 << 20) + "\n",
+        "x" * (limits.SYNTAX_TOKEN.value + 1),
+        "\\\n" * (limits.SYNTAX_TOKEN.value // 2 + 1),
     ],
 )
 def test_large_menus_end_in_a_clear_error(text: str) -> None:
@@ -312,9 +314,9 @@ def test_large_menus_end_in_a_clear_error(text: str) -> None:
     "unit", ["\\\n", "#\\\n", "(", "title \\\n", "= ", "kernel (a,", "initrd /a ", "\t", "--a "]
 )
 def test_long_lines(unit: str) -> None:
-    size = limits.GRUB_LEGACY_TEXT.value // len(unit) - 10
+    line = unit * ((limits.SYNTAX_TOKEN.value - 8) // len(unit))
     began = time.monotonic()
-    menu_of("title t\n" + unit * size)
+    menu_of("title t\n" + f"{line}\n" * 15)
     assert time.monotonic() - began < 20
 
 

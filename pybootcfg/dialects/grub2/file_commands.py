@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pybootcfg import limits
 from pybootcfg.dialects.grub2.environment_block import EnvironmentBlock
 from pybootcfg.dialects.grub2.failure import Failure, Status
 from pybootcfg.dialects.grub2.interpreter import Call, Command, Interpreter
@@ -88,10 +87,13 @@ def _block(interpreter: Interpreter, call: Call) -> tuple[FileRef, EnvironmentBl
             raise Failure(Status.FILE_NOT_FOUND, "variable `prefix' isn't set")
         name = f"{prefix}/grubenv"
     place = interpreter.files.place(name)
-    if place in interpreter.blocks:
-        return place, interpreter.blocks[place]
-    file, data = interpreter.files.read(name)
-    return file, EnvironmentBlock(data, str(file))
+    block = interpreter.blocks.get(place)
+    if block is None:
+        place, data = interpreter.files.read(name)
+        interpreter.environment_text.spend(len(data))
+        block = EnvironmentBlock(data, str(place))
+    interpreter.steps.spend(len(block.variables))
+    return place, block
 
 
 def _load_env(interpreter: Interpreter, call: Call) -> None:
@@ -112,6 +114,7 @@ def _save_env(interpreter: Interpreter, call: Call) -> None:
     if not call.words:
         raise Failure(Status.BAD_ARGUMENT, "no variable is specified")
     file, block = _block(interpreter, call)
+    interpreter.steps.spend(len(block.variables) * (len(call.words) - 1))
     for name in call.words:
         value = interpreter.environment.get(name)
         if value is None:
@@ -167,6 +170,9 @@ def _describe(interpreter: Interpreter, device: str) -> None:
     interpreter.print(f"\tPartition {device}: {kind}{label}{uuid}\n")
 
 
+_COMPARED = 4096  #: bytes of two files that are compared at once
+
+
 def _cmp(interpreter: Interpreter, call: Call) -> int:
     if len(call.words) != 2:
         raise Failure(Status.BAD_ARGUMENT, "two arguments expected")
@@ -177,10 +183,12 @@ def _cmp(interpreter: Interpreter, call: Call) -> int:
     if len(left) != len(right):
         interpreter.print(f"Files differ in size: {len(left)} {len(right)}\n")
         return 0
-    for offset, (one, other) in enumerate(zip(left, right, strict=True)):
+    for start in range(0, len(left), _COMPARED):
+        one, other = left[start : start + _COMPARED], right[start : start + _COMPARED]
         if one != other:
-            limits.GRUB_OUTPUT.check(offset)
-            interpreter.print(f"Files differ at the offset {offset}: 0x{one:x}, 0x{other:x}\n")
+            at = next(index for index in range(len(one)) if one[index] != other[index])
+            offset = start + at
+            interpreter.print(f"Files differ at the offset {offset}: 0x{one[at]:x}, 0x{other[at]:x}\n")
             return 0
     interpreter.print("The files are identical.\n")
     return 0

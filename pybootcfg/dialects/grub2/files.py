@@ -14,6 +14,8 @@ from pybootcfg.values import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+_BYTES_PER_QUESTION = 16 << 10  #: read, so that all a run reads is 320 MiB at most
+
 
 class Files:
     """A guest's files under GRUB's names.  Answers are remembered; questions are counted."""
@@ -183,9 +185,11 @@ class Files:
             raise Failure(Status.FILE_NOT_FOUND, f"file `{file.path}' not found")
         self._questions.spend()
         try:
-            return file, self._machine.read(file)
+            data = self._machine.read(file)
         except LimitExceeded:
             raise
         except BootcfgError as error:
             self._warn(str(error))
             raise Failure(Status.FILE_READ_ERROR, f"file `{file.path}' cannot be read") from error
+        self._questions.spend(len(data) // _BYTES_PER_QUESTION)
+        return file, data

@@ -115,6 +115,7 @@ class Interpreter:
         self.expander = Expander(self.environment, Wildcards(self.files).expand)
         self.functions: dict[str, Function] = {}
         self.blocks: dict[FileRef, EnvironmentBlock] = {}  #: environment blocks that were changed
+        self.environment_text = limits.GRUB_ENVIRONMENT.budget()
         self.snippets = Snippets()
         self.steps = limits.GRUB_STEPS.budget()
         self.entry_steps: limits.Budget | None = None

@@ -93,6 +93,7 @@ class Reader:
         data = contents.decode("utf-8", "surrogateescape")
         self._work.text.spend(len(data))
         text = Text(data if data.endswith("\n") else f"{data}\n", str(file))
+        self._work.statements.spend(text.text.count("\n"))
         self._check_lines(text, file)
         parser = grammar.load("syslinux")
         offset = 0
@@ -100,7 +101,6 @@ class Reader:
         while offset < len(text.text):
             tree, offset = parser.parse_prefix(text, offset)
             for statement in tree.trees():
-                self._work.statements.spend()
                 _STATEMENTS[statement.data](self, Statement(statement, text, file))
         self._including.pop()
 
