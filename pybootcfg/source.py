@@ -92,6 +92,8 @@ class FileSource(Source):
         os.close(self.fd)
 
     def _read(self, offset: int, length: int) -> bytes:
+        limits.TOTAL_READS.add()
+        limits.TOTAL_READ.add(length)
         data = os.pread(self.fd, length, offset)
         if len(data) == length:
             return data
