@@ -93,7 +93,7 @@ def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-#: with it, the processes of `pybootcfg` are measured as well; pygrub's reader could not write down what it ran
+#: with it, processes of `pybootcfg` are measured too; the reader of pygrub could not write down what it ran
 MEASURED = "COVERAGE_FILE" in os.environ
 
 

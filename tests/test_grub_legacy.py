@@ -481,3 +481,22 @@ def test_the_registry_knows_the_places() -> None:
     (row,) = [dialect for dialect in dialects.DIALECTS if dialect.name == "grub_legacy"]
     assert CONFIG in row.paths
     assert dialects.guess("/x/grub.conf") == dialects.guess("menu.lst") == "grub_legacy"
+
+
+# --- what is missing from a line ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["password", "password --md5", "uuid", "findroot", "bootfs", "initrd", "configfile", "root", "find"],
+)
+def test_a_command_without_its_word_changes_nothing(line: str) -> None:
+    (entry,) = entries_of(f"title a\nkernel /k x\n{line}\n")
+    assert (entry.kernel, entry.args, entry.initrds) == (FileRef("/k"), "x", ())
+
+
+@pytest.mark.parametrize("line", ["kernel", "module", "kernel$", "module$"])
+def test_a_loader_that_names_no_file(line: str) -> None:
+    (entry,) = entries_of(f"title a\n{line}\n")
+    assert entry.kernel is None
+    assert any("no file is named" in warning for warning in entry.warnings)
