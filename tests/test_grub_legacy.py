@@ -8,12 +8,12 @@ import re
 import shlex
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from clock import seconds_used
 from conftest import PLAIN_ENVIRONMENT
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -302,10 +302,10 @@ def test_configfiles_that_multiply() -> None:
     ],
 )
 def test_large_menus_end_in_a_clear_error(text: str) -> None:
-    began = time.monotonic()
+    began = seconds_used()
     with pytest.raises(LimitExceeded):
         menu_of(text)
-    assert time.monotonic() - began < 20
+    assert seconds_used() - began < 20
 
 
 @pytest.mark.parametrize(
@@ -313,9 +313,9 @@ def test_large_menus_end_in_a_clear_error(text: str) -> None:
 )
 def test_long_lines(unit: str) -> None:
     size = limits.GRUB_LEGACY_TEXT.value // len(unit) - 10
-    began = time.monotonic()
+    began = seconds_used()
     menu_of("title t\n" + unit * size)
-    assert time.monotonic() - began < 20
+    assert seconds_used() - began < 20
 
 
 PIECES = [
