@@ -6,7 +6,7 @@ JOBS   ?= $(shell nproc)
 SOURCES = pyproject.toml setup.py $(wildcard requirements/*.txt) \
           $(shell find pybootcfg formats grammars cli -name '*.py' -o -name '*.lark')
 
-.PHONY: demo test coverage lint judges bench manual soak snapshots lock clean
+.PHONY: demo test coverage lint mutants judges bench manual soak snapshots lock clean
 
 demo: $(VENV)/.run
 	$(BIN)/python examples/demo.py
@@ -41,6 +41,10 @@ bench: $(VENV)/.run
 # Writes the man pages and the completions of the shells anew; a test holds them current.
 manual: $(VENV)/.run
 	$(BIN)/python -m pybootcfg.cli.manual .
+
+# Changes what everything relies on, one place at a time, and counts what no test notices (hours; see --help).
+mutants: $(VENV)/.dev
+	$(BIN)/python -P tests/mutants.py
 
 # Ends pygrub a thousand times at random moments: no file, mount or process may stay.
 soak: $(VENV)/.dev
