@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from functools import cached_property
 
-from pybootcfg import schema
+from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, UnsupportedFeature
 from pybootcfg.filesystems.base import (
     Extent,
