@@ -2,19 +2,31 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
+JOBS   ?= $(shell nproc)
 SOURCES = pyproject.toml setup.py $(wildcard requirements/*.txt) \
           $(shell find pybootcfg formats grammars cli -name '*.py' -o -name '*.lark')
 
-.PHONY: demo test judges bench faults manual soak snapshots lock clean
+.PHONY: demo test coverage lint mutants judges bench faults manual soak snapshots lock clean
 
 demo: $(VENV)/.run
 	$(BIN)/python examples/demo.py
 
-test: $(VENV)/.dev
+test: lint
+	$(BIN)/pytest -n $(JOBS)
+
+# The same, measured: how much of formats/ and pybootcfg/ is run.  Needs the judges and the images that
+# PYBOOTCFG_CORPUS and PYBOOTCFG_BOOTCFG name, without which tests are skipped.  Never lower what is wanted.
+coverage: export COVERAGE_FILE = $(CURDIR)/.coverage/data
+coverage: lint
+	rm -rf .coverage
+	mkdir .coverage
+	$(BIN)/pytest -n $(JOBS) --cov --cov-config=pyproject.toml --cov-report=json:.coverage/report.json
+	$(BIN)/python tests/coverage_gate.py .coverage/report.json 98 96
+
+lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	cd tests && ../$(BIN)/mypy --config-file ../pyproject.toml --cache-dir ../.mypy_cache --strict -p pybootcfg
-	$(BIN)/pytest
 
 # The reference tools that tests compare with where they are installed (Debian 12; as root).
 judges:
@@ -33,6 +45,10 @@ faults: $(VENV)/.run
 # Writes the man pages and the completions of the shells anew; a test holds them current.
 manual: $(VENV)/.run
 	$(BIN)/python -P -m pybootcfg.cli.manual .
+
+# Changes what everything relies on, one place at a time, and counts what no test notices (hours; see --help).
+mutants: $(VENV)/.dev
+	$(BIN)/python -P tests/mutants.py
 
 # Ends pygrub a thousand times at random moments: no file, mount or process may stay.
 soak: $(VENV)/.dev
@@ -61,4 +77,4 @@ lock:
 	    --no-emit-index-url --no-emit-find-links --output-file $$set.txt $$set.in; done
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage

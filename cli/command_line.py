@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 
+from pybootcfg import limits
 from pybootcfg.errors import UsageError
 from pybootcfg.results import FORMATS
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 USAGE = """\
 usage: pygrub [-q|--quiet] [-i|--interactive] [-l|--list-entries] [-n|--not-really]
               [--output=FILE] [--output-format=sxp|simple|simple0|json] [--output-directory=DIR]
               [--kernel=PATH] [--ramdisk=PATH] [--args=TEXT] [--entry=N|TITLE|ID|SUBMENU>ENTRY]
               [--offset=BYTES] [--runas=UID] [--require-sandbox|--no-sandbox] [--isconfig] [--debug]
-              [--device=IMAGE]... [--sector-size=512|4096|auto] [--no-journal] [--explain] [--json] IMAGE
+              [--device=IMAGE]... [--sector-size=512|4096|auto] [--no-journal] [--explain] [--json]
+              [--limit=NAME=VALUE]... IMAGE
 """
 
 _SHORT = "qilnh"
@@ -80,7 +86,7 @@ class Command:
 def parse(arguments: list[str]) -> Command:
     """Read the command line as GNU getopt does; raise UsageError for what makes no sense."""
     command = Command()
-    rest = [argument for argument in arguments if not _own_option(command, argument)]
+    rest = [argument for argument in _joined(arguments) if not _own_option(command, argument)]
     options, images = _gnu_getopt(rest)
     for name, value in options:
         _option(command, name, value)
@@ -153,12 +159,25 @@ _OWN_FLAGS = {
 }
 
 
+_OWN_VALUES = ("--device", "--limit", "--sector-size")
+
+
+def _joined(arguments: list[str]) -> Iterator[str]:
+    """Yield the arguments, values that stand behind options of our own joined to them."""
+    words = iter(arguments)
+    for word in words:
+        value = next(words, None) if word in _OWN_VALUES else None
+        yield word if value is None else f"{word}={value}"
+
+
 def _own_option(command: Command, argument: str) -> bool:
     name, _, value = argument.partition("=")
     if argument in _OWN_FLAGS:
         setattr(command, *_OWN_FLAGS[argument])
     elif name == "--device" and value:
         command.devices += (value,)
+    elif name == "--limit" and value:
+        limits.allow(value)
     elif name == "--sector-size" and value in ("512", "4096", "auto"):
         command.sector_size = None if value == "auto" else int(value)
     else:

@@ -6,8 +6,9 @@ import argparse
 import signal
 import sys
 
-from pybootcfg import __version__
+from pybootcfg import __version__, limits
 from pybootcfg.boot import NothingBootableError
+from pybootcfg.cli import totals
 from pybootcfg.errors import BootcfgError, ConfigError, GuestFileMissing, UsageError, printable
 from pybootcfg.filesystems.base import Options
 from pybootcfg.guest import Guest
@@ -40,11 +41,18 @@ def main() -> int:
     signal.signal(signal.SIGTERM, _terminated)
     options = _parse(sys.argv[1:])
     try:
+        for text in options.limit:
+            limits.allow(text)
+        totals.keep(options)
         return _COMMANDS[options.command](options)
     except (BootcfgError, OSError) as error:
         if options.debug:
             raise
         return report(error)
+    except MemoryError:
+        if options.debug:
+            raise
+        return report(limits.expire(limits.TOTAL_MEMORY))
     except KeyboardInterrupt:
         return 130
 
@@ -136,6 +144,12 @@ def _scan(options: argparse.Namespace) -> int:
     return scan.scan(options)
 
 
+def _limits(options: argparse.Namespace) -> int:
+    from pybootcfg.cli import show
+
+    return show.limits_table(options)
+
+
 _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "entries": _entries,
     "volumes": _volumes,
@@ -145,6 +159,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "extract": _extract,
     "script": _script,
     "scan": _scan,
+    "limits": _limits,
 }
 
 
@@ -160,6 +175,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="one JSON document on stdout")
+    common.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="replace a limit against hostile images (repeatable); pybootcfg limits lists them",
+    )
     common.add_argument("--debug", action="store_true", help="show tracebacks")
     common.add_argument(
         "--color",
@@ -242,6 +264,8 @@ def _parser() -> argparse.ArgumentParser:
     scan.add_argument(
         "--timeout", type=_positive, default=60, metavar="SECONDS", help="for each image (default: 60)"
     )
+
+    commands.add_parser("limits", parents=[common], help="the limits against hostile images, for --limit")
     return parser
 
 

@@ -121,6 +121,12 @@ PYGRUB = Command(
             ("512", "4096", "auto"),
         ),
         Option(("--no-journal",), "", "Read what is on the disk, without replaying journals in memory."),
+        Option(
+            ("--limit",),
+            "NAME=VALUE",
+            "Replace a limit against hostile images; pybootcfg limits lists them.",
+            repeats=True,
+        ),
         Option(("--explain",), "", "Say on standard error why this is booted."),
         Option(("--json",), "", "With -l, list the entries as JSON."),
         Option(("--debug",), "", "Show tracebacks."),

@@ -148,7 +148,8 @@ def _settings(command: Command, *, terminal: bool) -> Settings:
     file_size = limits.FILE_SIZE if command.runas is None else limits.RESTRICTED_FILE_SIZE
     return Settings(
         memory=_megabytes("PYGRUB_MAX_RAM_USAGE_MB", limits.SANDBOX_MEMORY.value),
-        cpu=limits.SANDBOX_CPU.value,
+        data=_megabytes("PYGRUB_MAX_RAM_USAGE_MB", limits.TOTAL_MEMORY.value),
+        cpu=(limits.MENU_CPU if terminal else limits.TOTAL_CPU).value,
         file_size=_megabytes("PYGRUB_MAX_FILE_SIZE_MB", file_size.value),
         parent=os.getpid(),
         runas=command.runas if command.runas != os.geteuid() else None,

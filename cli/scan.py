@@ -167,7 +167,7 @@ class Reader:
         if late:
             return _report(self.image, TOO_MUCH, f"not read within {self._timeout:g} seconds")
         if status == -signal.SIGXCPU:
-            return _report(self.image, TOO_MUCH, f"over {limits.SANDBOX_CPU.value} seconds of processor time")
+            return _report(self.image, TOO_MUCH, f"over {limits.TOTAL_CPU.value} seconds of processor time")
         return _report(self.image, BROKEN, f"the reader of the image ended with status {status}")
 
     def end(self, *, grace: float) -> int:
@@ -214,7 +214,8 @@ def _be_the_reader(source: FileSource, answering: int, parent: int) -> NoReturn:
                 signal.signal(number, signal.SIG_DFL)
             settings = Settings(
                 memory=limits.SANDBOX_MEMORY.value,
-                cpu=limits.SANDBOX_CPU.value,
+                data=limits.TOTAL_MEMORY.value,
+                cpu=limits.TOTAL_CPU.value,
                 file_size=0,
                 parent=parent,
                 files=max(source.fd, answering),

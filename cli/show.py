@@ -1,10 +1,10 @@
-"""`pybootcfg entries` and `pybootcfg volumes`."""
+"""`pybootcfg entries`, `volumes` and `limits`."""
 
 from __future__ import annotations
 
 import sys
 
-from pybootcfg import choose
+from pybootcfg import choose, limits
 from pybootcfg.boot import find_menu
 from pybootcfg.cli.commands import open_guest, settings_of
 from pybootcfg.cli.display import Page, human
@@ -142,3 +142,22 @@ def _volume_json(volume: GuestVolume) -> dict[str, Any]:
         "features": list(filesystem.features) if filesystem else [],
         "warnings": _warnings(volume),
     }
+
+
+def limits_table(options: argparse.Namespace) -> int:
+    """Print the limits, those of --limit in effect."""
+    rows = list(limits.TABLE.values())
+    if options.json:
+        table = [
+            {"name": row.name, "value": row.value, "seen": row.seen or None, "reason": row.reason}
+            for row in rows
+        ]
+        sys.stdout.write(dump_json({"schema": 1, "limits": table}).decode())
+        return 0
+    page = Page(options)
+    page.line((f"{'limit':<26}{'value':>12}{'seen':>12}", "head"), "  of what; seen: the most in real images")
+    for row in rows:
+        seen = str(row.seen) if row.seen else "-"
+        page.line((f"{row.name:<26}", "name"), (f"{row.value:>12}", "value"), f"{seen:>12}  {row.reason}")
+    page.close()
+    return 0

@@ -81,7 +81,7 @@ class Reader:
         if self.pid == 0:
             _be_the_reader(task, answering)
         os.close(answering)
-        self._deadline = None if task.terminal is not None else time.monotonic() + limits.SANDBOX_TIME.value
+        self._deadline = None if task.terminal is not None else time.monotonic() + limits.TOTAL_TIME.value
 
     def ready(self) -> Ready | Failed:
         """Return what the reader says once it is locked in."""
@@ -98,7 +98,7 @@ class Reader:
             raise Nonsense("the reader of the disk says more than its answer")
         status = self._wait()
         if status != (1 if isinstance(said, Failed | Unprepared) else 0):
-            raise ReaderDied(_obituary(status, 0.0))
+            raise ReaderDied(_obituary(status, 0.0, self._task.settings))
         return said
 
     def _receive(self, limit: limits.Limit) -> Record:
@@ -107,7 +107,7 @@ class Reader:
             started = os.times().children_user + os.times().children_system
             status = self._wait()
             used = os.times().children_user + os.times().children_system - started
-            raise ReaderDied(_obituary(status, used))
+            raise ReaderDied(_obituary(status, used, self._task.settings))
         size = record.length(prefix, limit)
         body = self._read(size)
         if len(body) != size:
@@ -192,9 +192,9 @@ def _terminal_restored(terminal: int | None) -> Iterator[None]:
         raise
 
 
-def _obituary(status: int, processor_time: float) -> str:
-    if status == -signal.SIGXCPU or processor_time >= limits.SANDBOX_CPU.value:
-        return f"the reader of the disk used up its {limits.SANDBOX_CPU.value} seconds of processor time"
+def _obituary(status: int, processor_time: float, settings: Settings | None) -> str:
+    if settings and (status == -signal.SIGXCPU or processor_time >= settings.cpu):
+        return f"the reader of the disk used up its {settings.cpu} seconds of processor time"
     if status < 0:
         return f"the reader of the disk was ended by signal {-status} ({signal.strsignal(-status)})"
     return f"the reader of the disk ended with status {status} and without an answer"

@@ -101,9 +101,8 @@ class LimitExceeded(BootcfgError):
 
     def __init__(self, limit: str, value: int, cap: int, where: str = "") -> None:
         place = f" [{where}]" if where else ""
-        super().__init__(
-            f"{limit}: {value} is over the limit of {cap}{place}", hint="the limits stand in limits.py"
-        )
+        what = f"the limit of {cap} is used up" if value == cap else f"{value} is over the limit of {cap}"
+        super().__init__(f"{limit}: {what}{place}", hint=f"--limit={limit}=VALUE sets another")
         self.limit = limit
         self.value = value
         self.cap = cap

@@ -38,12 +38,11 @@ def copy_runs(runs: Iterable[Run], out: int, *, regular: bool) -> int:
     """
     total = 0
     for run in runs:
-        if isinstance(run, Inline):
-            _write(out, run.data)
-        elif isinstance(run, Hole):
-            _skip(out, run.length, regular=regular)
+        if isinstance(run, Hole) and regular:
+            os.lseek(out, run.length, os.SEEK_CUR)
         else:
-            _copy_extent(run, out)
+            limits.TOTAL_COPIED.add(run.length)
+            _copy_run(run, out)
         total += run.length
     if regular:
         # A hole at the end leaves the file short; its length is part of its contents.
@@ -81,20 +80,16 @@ def _zeros(length: int) -> Iterator[bytes]:
         length -= len(_ZEROS)
 
 
-def _skip(out: int, length: int, *, regular: bool) -> None:
-    if regular:
-        os.lseek(out, length, os.SEEK_CUR)
+def _copy_run(run: Run, out: int) -> None:
+    if isinstance(run, Extent):
+        for piece in run.source.pieces(run.offset, run.length):
+            if isinstance(piece, bytes):
+                _write(out, piece)
+            else:
+                _copy_piece(piece, out)
     else:
-        for piece in _zeros(length):
-            _write(out, piece)
-
-
-def _copy_extent(run: Extent, out: int) -> None:
-    for piece in run.source.pieces(run.offset, run.length):
-        if isinstance(piece, bytes):
-            _write(out, piece)
-        else:
-            _copy_piece(piece, out)
+        for data in chunks((run,)):
+            _write(out, data)
 
 
 def _copy_piece(piece: FilePiece, out: int) -> None:

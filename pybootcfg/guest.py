@@ -162,7 +162,8 @@ class Guest:
         sector_size: int | None = None,
         options: Options | None = None,
     ) -> Guest:
-        """Read the partition tables of disks that are open already; else as `open`."""
+        """Read the partition tables of disks that are open already; else as `open`.  Begins a run."""
+        limits.begin()
         disks = []
         for number, source in enumerate(sources, 1):
             where = offset if number == 1 else None

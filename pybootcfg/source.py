@@ -92,6 +92,8 @@ class FileSource(Source):
         os.close(self.fd)
 
     def _read(self, offset: int, length: int) -> bytes:
+        limits.TOTAL_READS.add()
+        limits.TOTAL_READ.add(length)
         data = self._part(offset, length)
         if len(data) == length:
             return data

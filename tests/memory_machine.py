@@ -7,7 +7,7 @@ from typing import Any
 
 from pybootcfg import limits
 from pybootcfg.dialects.base import SearchKey, VolumeFacts
-from pybootcfg.errors import GuestFileMissing, UnsupportedFeature
+from pybootcfg.errors import BootcfgError, GuestFileMissing, UnsupportedFeature
 from pybootcfg.kind import Kind
 from pybootcfg.menu import FileRef
 
@@ -76,3 +76,24 @@ class MemoryMachine:
 
 def _bytes(data: str | bytes) -> bytes:
     return data if isinstance(data, bytes) else data.encode("utf-8", "surrogateescape")
+
+
+class DamagedMachine(MemoryMachine):
+    """A guest some of whose files and directories are there, but raise an error when they are read."""
+
+    def __init__(
+        self, files: Mapping[str, str | bytes], damaged: str, error: BootcfgError, own: str = ""
+    ) -> None:
+        super().__init__(files, own=own)
+        self._damaged = damaged
+        self._error = error
+
+    def names(self, folder: FileRef) -> Sequence[str]:
+        if folder.path.rstrip("/") == self._damaged:
+            raise self._error
+        return super().names(folder)
+
+    def read(self, file: FileRef, limit: limits.Limit = limits.CONFIG_SIZE) -> bytes:
+        if file.path == self._damaged:
+            raise self._error
+        return super().read(file, limit)

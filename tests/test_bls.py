@@ -14,7 +14,7 @@ import pytest
 from memory_machine import MemoryMachine
 from syrupy.assertion import SnapshotAssertion
 
-from pybootcfg import boot, choose, dialects, versions
+from pybootcfg import boot, choose, dialects, limits, versions
 from pybootcfg.boot import Request
 from pybootcfg.dialects import bls
 from pybootcfg.dialects.base import SearchKey, Settings, VolumeFacts
@@ -686,3 +686,38 @@ def test_blscfg_limits() -> None:
     files = {f"/loader/entries/a-{number}-1.conf": "linux /k\n" for number in range(4200)}
     with pytest.raises(BootcfgError, match="bls-entries"):
         grub_menu("blscfg\n", files)
+
+
+# --- what systemd-boot passes over -------------------------------------------------------------------------
+
+
+def test_names_that_begin_with_auto_are_its_own() -> None:
+    menu = menu_of({"/loader/entries/auto-a.conf": "linux /k", "/k": "x"})
+    assert "names that begin with auto- are its own" in "".join(entries(menu)[0].warnings)
+
+
+def test_images_that_are_passed_over(tmp_path: Path) -> None:
+    """systemd's boot_entry_add_unified: hidden files, other endings; and it wants an ID in .osrel."""
+    nameless = unified((".linux", b"k"), (".osrel", b"PRETTY_NAME=Nameless\n"))
+    files = {name: unified(*MAIN) for name in ("a.efi", ".hidden.efi", "a.exe", "auto-b.efi")}
+    menu = unified_menu(guest_of(tmp_path, **files, **{"c.efi": nameless}))
+    assert {entry.id: "".join(entry.warnings) for entry in entries(menu)} == {
+        "a.efi": "",
+        "auto-b.efi": "systemd-boot passes it over: names that begin with auto- are its own",
+        "c.efi": "systemd-boot passes it over: its .osrel section has no ID",
+    }
+
+
+def test_too_many_profiles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits.BLS_ENTRIES, "value", 3)
+    profiles = [(".profile", b"ID=p%d\n" % number) for number in range(5)]
+    with pytest.raises(LimitExceeded, match="bls-entries"):
+        unified_menu(guest_of(tmp_path, **{"a.efi": unified(*MAIN, *profiles)}))
+
+
+def test_an_executable_without_a_kernel_is_booted_as_it_is(tmp_path: Path) -> None:
+    guest = guest_of(tmp_path, **{"a.efi": unified((".text", b"x"), (".osrel", OSREL))})
+    (tmp_path / "loader/entries").mkdir(parents=True)
+    (tmp_path / "loader/entries/e.conf").write_text("linux /EFI/Linux/a.efi\noptions x\n")
+    found = boot.find_boot(guest, Request())
+    assert (str(found.kernel), found.args) == ("p0:/EFI/Linux/a.efi", "x")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import random
 import struct
-import time
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
 import pytest
+from clock import seconds_used
 from ext_image import (
     carried,
     carried_listing,
@@ -265,10 +265,10 @@ def test_empty_extent_leaves_do_not_multiply(extents: Image) -> None:
         extents.put(here, "HHHHI", 0xF30A, 84 if level < 2 else 0, 84, 2 - level, 0)
         for place in range(84):
             extents.put(here + 12 + 12 * place, "IIHH", place, here // 1024 + 1, 0, 0)
-    began = time.monotonic()
+    began = seconds_used()
     with pytest.raises(ImageError):
         extents.open().walk(b"/file").read()
-    assert time.monotonic() - began < 5
+    assert seconds_used() - began < 5
 
 
 @pytest.mark.parametrize("place", [0, 11, 12, 13, 14])
@@ -287,11 +287,11 @@ def test_indirect_blocks_that_refer_to_themselves(plain: Image) -> None:
     plain.put(start + 108, "I", 0x3)
     plain.put(start + 40 + 4 * 14, "I", block // 1024)
     plain.put(block, "256I", *[block // 1024] * 256)
-    began = time.monotonic()
+    began = seconds_used()
     with pytest.raises(ImageError, match="more blocks than the volume"):
         for _ in plain.open().walk(b"/file").runs():
             pass
-    assert time.monotonic() - began < 10
+    assert seconds_used() - began < 10
 
 
 def test_a_huge_sparse_file_costs_nothing(plain: Image, extents: Image) -> None:
@@ -507,10 +507,10 @@ def test_changed_bytes_end_in_our_own_errors(options: str, tmp_path: Path) -> No
         for _ in range(noise.choice((1, 1, 2, 8))):
             place = noise.choice(places)
             data[place] = noise.choice((0, 1, 0x7F, 0x80, 0xFF, data[place] ^ 1 << noise.randrange(8)))
-        began = time.monotonic()
+        began = seconds_used()
         with suppress(BootcfgError):
             everything(open_bytes(data))
-        assert time.monotonic() - began < 10
+        assert seconds_used() - began < 10
 
 
 def interesting(image: Image) -> list[int]:

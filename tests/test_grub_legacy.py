@@ -8,12 +8,12 @@ import re
 import shlex
 import shutil
 import subprocess
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from clock import seconds_used
 from conftest import PLAIN_ENVIRONMENT
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -304,10 +304,10 @@ def test_configfiles_that_multiply() -> None:
     ],
 )
 def test_large_menus_end_in_a_clear_error(text: str) -> None:
-    began = time.monotonic()
+    began = seconds_used()
     with pytest.raises(LimitExceeded):
         menu_of(text)
-    assert time.monotonic() - began < 20
+    assert seconds_used() - began < 20
 
 
 @pytest.mark.parametrize(
@@ -315,9 +315,9 @@ def test_large_menus_end_in_a_clear_error(text: str) -> None:
 )
 def test_long_lines(unit: str) -> None:
     line = unit * ((limits.SYNTAX_TOKEN.value - 8) // len(unit))
-    began = time.monotonic()
+    began = seconds_used()
     menu_of("title t\n" + f"{line}\n" * 15)
-    assert time.monotonic() - began < 20
+    assert seconds_used() - began < 20
 
 
 PIECES = [
@@ -483,3 +483,22 @@ def test_the_registry_knows_the_places() -> None:
     (row,) = [dialect for dialect in dialects.DIALECTS if dialect.name == "grub_legacy"]
     assert CONFIG in row.paths
     assert dialects.guess("/x/grub.conf") == dialects.guess("menu.lst") == "grub_legacy"
+
+
+# --- what is missing from a line ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["password", "password --md5", "uuid", "findroot", "bootfs", "initrd", "configfile", "root", "find"],
+)
+def test_a_command_without_its_word_changes_nothing(line: str) -> None:
+    (entry,) = entries_of(f"title a\nkernel /k x\n{line}\n")
+    assert (entry.kernel, entry.args, entry.initrds) == (FileRef("/k"), "x", ())
+
+
+@pytest.mark.parametrize("line", ["kernel", "module", "kernel$", "module$"])
+def test_a_loader_that_names_no_file(line: str) -> None:
+    (entry,) = entries_of(f"title a\n{line}\n")
+    assert entry.kernel is None
+    assert any("no file is named" in warning for warning in entry.warnings)

@@ -113,6 +113,19 @@ def test_numbers_are_decoded_by_schemas_only(name: str) -> None:
     assert "unpack_from" not in source
 
 
+@pytest.mark.parametrize("name", [name for name in MODULES if not within(name, "pybootcfg.cli")])
+def test_no_error_is_caught_unseen(name: str) -> None:
+    """What a reader did not foresee is a fault to be found, not one to be passed over."""
+    for node in ast.walk(ast.parse(MODULES[name].read_text())):
+        if isinstance(node, ast.ExceptHandler):
+            assert node.type is not None, f"line {node.lineno}"
+            caught = {part.id for part in ast.walk(node.type) if isinstance(part, ast.Name)}
+            assert not caught & {"Exception", "BaseException"}, f"line {node.lineno}"
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("contextlib.suppress", "suppress"):
+            caught = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
+            assert not caught & {"Exception", "BaseException"}, f"line {node.lineno}"
+
+
 def test_start_up_of_pygrub_imports_no_drawing_library() -> None:
     code = (
         "import sys, pybootcfg.cli.pygrub; print(*{'rich', 'curses', 'argparse', 'lark'} & set(sys.modules))"

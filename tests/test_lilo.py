@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from clock import seconds_used
 from memory_machine import MemoryMachine
 from syrupy.assertion import SnapshotAssertion
 from test_grub_legacy import Disk, Run, drawn, partitioned
@@ -211,18 +211,18 @@ def test_included_files() -> None:
     ],
 )
 def test_large_files_end_in_a_clear_error(text: str) -> None:
-    began = time.monotonic()
+    began = seconds_used()
     with pytest.raises(LimitExceeded):
         menu_of(text, {"/i": ""})
-    assert time.monotonic() - began < 20
+    assert seconds_used() - began < 20
 
 
 @pytest.mark.parametrize("unit", ["\\\n", "#\n", "${", "a=b ", '"\\\n"', "\\\\", "$a", "optional "])
 def test_long_files(unit: str) -> None:
-    began = time.monotonic()
+    began = seconds_used()
     with contextlib.suppress(LimitExceeded):
         menu_of("image=a " + unit * (limits.LILO_TEXT.value // len(unit) - 10) + "\n")
-    assert time.monotonic() - began < 20
+    assert seconds_used() - began < 20
 
 
 # --- judges --------------------------------------------------------------------------------------

@@ -51,7 +51,7 @@ def test_pybootcfgs_commands_are_in_its_help(pybootcfg: Run) -> None:
     shown = pybootcfg("--help").stdout
     for command in programs.pybootcfg().commands:
         assert command.name in shown
-        assert f".SS {command.name} " in page
+        assert re.search(rf"^\.SS {command.name}\b", page, re.MULTILINE)
         for option in command.options:
             assert all(name.replace("-", r"\-") in page for name in option.names)
 

@@ -15,7 +15,7 @@ from memory_machine import MemoryMachine
 from syrupy.assertion import SnapshotAssertion
 
 from pybootcfg import choose
-from pybootcfg.dialects.base import Settings
+from pybootcfg.dialects.base import Settings, VolumeFacts
 from pybootcfg.dialects.grub2 import interpret as interpret_grub2
 from pybootcfg.dialects.syslinux import interpret
 from pybootcfg.errors import ConfigError, GuestFileMissing, LimitExceeded
@@ -318,3 +318,111 @@ def test_real(case: dict[str, Any]) -> None:
         assert choose.default_index(menu) == (expected["default_index"] if expected["entries"] else None)
     tenths = int(expected["timeout"] or 0)
     assert menu.timeout == (tenths / 10 if tenths > 0 else None)
+
+
+# --- what is missing from a line ---------------------------------------------------------------------------
+
+
+def said_of(menu: Menu) -> str:
+    return "\n".join([*menu.warnings, *(warning for _, entry in flat(menu) for warning in entry.warnings)])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "include",
+        "fdt /x.dtb",
+        "fdtoverlays /x.dtbo",
+        "menu hide",
+        "menu disable",
+        "menu goto main",
+        "menu exit",
+    ],
+)
+def test_a_line_without_a_label_or_a_word_changes_nothing(line: str) -> None:
+    menu = menu_of(f"{line}\nlabel a\n kernel /k\n append x\n")
+    assert [(entry.title, entry.args, entry.devicetree) for _, entry in flat(menu)] == [("a", "x", None)]
+
+
+def test_an_initrd_takes_one_word() -> None:
+    menu = menu_of("label a\n kernel /k\n initrd /one /two\n")
+    assert "INITRD takes one word, with commas between files" in said_of(menu)
+
+
+@pytest.mark.parametrize("number", ["2", "3", "0", "99999"])
+def test_a_default_that_is_no_label_is_taken_for_a_number(number: str) -> None:
+    """doc/syslinux.txt: labels may be given by their number in the file, which begins with 1."""
+    menu = menu_of(f"default {number}\nprompt 1\nimplicit 0\nlabel a\n kernel /k\nlabel b\n kernel /l\n")
+    assert choose.default_index(menu) == (1 if number == "2" else 0)
+    assert ("it is taken for a number" in said_of(menu)) == (number == "2")
+
+
+def test_a_menu_marks_nothing_that_it_does_not_show() -> None:
+    menu = menu_of("ui menu.c32\ndefault b\nlabel a\n kernel /k\nlabel b\n menu hide\n kernel /l\n")
+    assert choose.choose(menu).entry.title == "a"
+
+
+def test_a_default_of_a_submenu_is_its_own() -> None:
+    text = (
+        "ui menu.c32\nmenu begin x\n menu default\n label a\n  kernel /k\n label b\n  kernel /l\nmenu end\n"
+    )
+    assert choose.choose(menu_of(text)).entry.title == "a"
+
+
+@pytest.mark.parametrize(
+    ("command", "kernel"),
+    [
+        ("ifcpu.c32 pae -- a -- b", "/k"),
+        ("ifcpu.c32 pae", None),
+        ("whichsys.c32 -pxe- b -sys- a", "/k"),
+        ("whichsys.c32 -pxe- b", None),
+        ("ifcpu64.c32 c -- b", None),
+    ],
+)
+def test_modules_that_run_another_command(command: str, kernel: str | None) -> None:
+    """com32/modules: ifcpu.c32 and whichsys.c32 choose between the commands that they are given."""
+    text = f"implicit 0\nlabel start\n com32 {command}\nlabel a\n kernel /k\nlabel b\n kernel /l\n"
+    entry = flat(menu_of(text))[0][1]
+    assert (entry.kind is EntryKind.LINUX and entry.kernel and entry.kernel.path) == (kernel or False)
+    assert ("runs nothing that is known" in said_of(menu_of(text))) == (kernel is None)
+
+
+@pytest.mark.parametrize(
+    ("args", "kind"),
+    [
+        ("-solaris -aout /xen --- /k", EntryKind.MULTIBOOT),
+        ("-aout", EntryKind.CHAINLOAD),
+        ("", EntryKind.CHAINLOAD),
+    ],
+)
+def test_mboot_wants_an_image(args: str, kind: EntryKind) -> None:
+    entry = flat(menu_of(f"label a\n com32 mboot.c32\n append {args}\n"))[0][1]
+    assert entry.kind is kind
+    if kind is EntryKind.MULTIBOOT:
+        assert entry.kernel == FileRef("/xen")
+
+
+def test_files_on_other_machines_keep_their_names() -> None:
+    entry = flat(menu_of("label a\n linux http://host/k\n initrd tftp://host/i\n"))[0][1]
+    assert entry.kernel == FileRef("http://host/k")
+    assert "http://host/k is on another machine" in "".join(entry.warnings)
+
+
+def test_names_may_be_written_as_on_dos() -> None:
+    class Fat(MemoryMachine):
+        def volumes(self) -> list[VolumeFacts]:  # type: ignore[override]
+            return [facts._replace(filesystem="fat") for facts in super().volumes()]
+
+    files = {CONFIG: "label a\n linux \\live\\k\n"}
+    kernels = [
+        flat(interpret(machine, FileRef(CONFIG), Settings()))[0][1].kernel
+        for machine in (Fat(files), MemoryMachine(files))
+    ]
+    assert kernels == [FileRef("/live/k"), FileRef("/boot/syslinux/\\live\\k")]
+
+
+def test_a_configuration_in_a_directory_that_is_not_there() -> None:
+    text = "label a\n config /other.cfg /nowhere\n"
+    menu = menu_of(text, **{"/other.cfg": "label b\n linux k\n"})
+    assert "there is no directory /nowhere to change to" in said_of(menu)
+    assert [entry.kernel for _, entry in flat(menu)] == [FileRef("/boot/syslinux/k")]

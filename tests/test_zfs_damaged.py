@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import random
-import time
 from collections.abc import Iterator
 
 import pytest
+from clock import seconds_used
 from zfs_image import FRONT, Patched, disks, label_places, listing, pool, resealed, tree
 
 from pybootcfg.errors import BootcfgError, ImageError, UnsupportedFeature
@@ -205,7 +205,7 @@ def test_hostile_pools(trusting: random.Random, name: str) -> None:
     errors = 0
     for seed in range(60):
         trusting.seed(seed)
-        start = time.monotonic()
+        start = seconds_used()
         try:
             found = pool(*disks(name))
             visit(found.root, [2000, 64 << 20])
@@ -214,7 +214,7 @@ def test_hostile_pools(trusting: random.Random, name: str) -> None:
             found.subvolume("rpool/ROOT/be@before")
         except BootcfgError:
             errors += 1
-        assert time.monotonic() - start < TIME
+        assert seconds_used() - start < TIME
     assert errors
 
 

@@ -8,13 +8,14 @@ NOBODY = 65534
 
 
 class Settings(NamedTuple):
-    """The caps (memory and file size in bytes, processor time in seconds), the user, the terminal.
+    """The caps (address space, private memory and file size in bytes, processor time in seconds), and more.
 
     `runas` is the user that the caller asked for; without it root becomes `nobody`.  `files` is the
     number of the highest descriptor that the process keeps, `parent` the process it must not outlive.
     """
 
     memory: int
+    data: int
     cpu: int
     file_size: int
     parent: int

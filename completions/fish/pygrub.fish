@@ -19,6 +19,7 @@ complete -c pygrub -l isconfig -d 'IMAGE is a boot loader\'s configuration, no d
 complete -c pygrub -l device -r -F -d 'A further disk of the same guest'
 complete -c pygrub -l sector-size -x -a '512 4096 auto' -d 'The size of the image\'s sectors; auto is the default'
 complete -c pygrub -l no-journal -d 'Read what is on the disk, without replaying journals in memory'
+complete -c pygrub -l limit -x -d 'Replace a limit against hostile images; pybootcfg limits lists them'
 complete -c pygrub -l explain -d 'Say on standard error why this is booted'
 complete -c pygrub -l json -d 'With -l, list the entries as JSON'
 complete -c pygrub -l debug -d 'Show tracebacks'

@@ -367,7 +367,7 @@ class Filesystem(ABC):
 
     def warn(self, message: str) -> None:
         """Remember, once, something that the user should know although reading goes on."""
-        if message not in self.warnings and len(self.warnings) < 100:
+        if message not in self.warnings and len(self.warnings) < limits.FILESYSTEM_WARNINGS.value:
             self.warnings.append(message)
 
     def _lookup(self, directory: Node, name: bytes) -> Node | None:

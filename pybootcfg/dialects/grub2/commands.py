@@ -153,7 +153,7 @@ def _interpreted(word: str) -> tuple[str, bool]:
 
 def _gettext(interpreter: Interpreter, call: Call) -> None:
     if len(call.words) != 1:
-        raise Failure(Status.BAD_ARGUMENT, "text to translate expected")
+        raise Failure(Status.BAD_ARGUMENT, "one argument expected")
     interpreter.print(f"{call.words[0]}\n")
 
 
@@ -165,15 +165,16 @@ def _insmod(_interpreter: Interpreter, call: Call) -> None:
         raise _ONE_ARGUMENT
 
 
-def _loadfont(interpreter: Interpreter, call: Call) -> int:
+def _loadfont(interpreter: Interpreter, call: Call) -> None:
     """Load fonts: nothing is shown, but whether the file is there decides branches of mkconfig's header."""
+    if not call.words:
+        raise Failure(Status.BAD_ARGUMENT, "filename expected")
     for name in call.words:
         path = name
         if not name.startswith(("/", "(", "+")):
             path = f"{interpreter.environment.get('prefix') or ''}/fonts/{name}.pf2"
         if not interpreter.files.is_file(path):
             raise Failure(Status.FILE_NOT_FOUND, f"file `{path.rpartition(')')[2]}' not found")
-    return 0 if call.words else Status.BAD_ARGUMENT
 
 
 def _sleep(interpreter: Interpreter, call: Call) -> None:

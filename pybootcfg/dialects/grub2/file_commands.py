@@ -83,9 +83,7 @@ def _block(interpreter: Interpreter, call: Call) -> tuple[FileRef, EnvironmentBl
     prefix = interpreter.environment.get("prefix")
     name = call.arguments.value("file")
     if name is None:
-        if prefix is None:
-            raise Failure(Status.FILE_NOT_FOUND, "variable `prefix' isn't set")
-        name = f"{prefix}/grubenv"
+        name = f"{prefix or ''}/grubenv"
     place = interpreter.files.place(name)
     block = interpreter.blocks.get(place)
     if block is None:
@@ -129,10 +127,10 @@ def _save_env(interpreter: Interpreter, call: Call) -> None:
 
 def _cat(interpreter: Interpreter, call: Call) -> None:
     if len(call.words) != 1:
-        raise Failure(Status.BAD_ARGUMENT, "one argument expected")
+        raise Failure(Status.BAD_ARGUMENT, "filename expected")
     _, data = interpreter.files.read(call.words[0])
     text = data.decode("utf-8", "surrogateescape")
-    interpreter.print(text.replace("\r\n", "\n") if "dos" in call.arguments else text)
+    interpreter.print((text.replace("\r\n", "\n") if "dos" in call.arguments else text) + "\n")
 
 
 def _ls(interpreter: Interpreter, call: Call) -> int:
@@ -141,6 +139,8 @@ def _ls(interpreter: Interpreter, call: Call) -> int:
         interpreter.print("".join(f"({device}) " for device in files.devices()) + "\n")
         return 0
     for name in call.words:
+        if not name.startswith("/") and not (name.startswith("(") and ")" in name):
+            raise Failure(Status.BAD_FILENAME, f"invalid file name `{name}'")
         device, path = files.split(name)
         if not path:
             _describe(interpreter, device)
@@ -164,10 +164,12 @@ def _describe(interpreter: Interpreter, device: str) -> None:
     facts = next((facts for facts in interpreter.machine.volumes() if facts.name == volume), None)
     if volume is None or facts is None:
         raise Failure(Status.UNKNOWN_DEVICE, f"disk `{device}' not found")
-    kind = f"Filesystem type {facts.filesystem}" if facts.filesystem else "No known filesystem detected"
+    filesystem = "ext*" if facts.filesystem == "ext2" else facts.filesystem
+    kind = f"Filesystem type {filesystem}" if filesystem else "No known filesystem detected"
     label = f" - Label `{facts.label}'" if facts.label else ""
     uuid = f", UUID {facts.uuid}" if facts.uuid else ""
-    interpreter.print(f"\tPartition {device}: {kind}{label}{uuid}\n")
+    what = "\tPartition" if "," in device else "Device"
+    interpreter.print(f"{what} {device}: {kind}{label}{uuid}\n")
 
 
 _COMPARED = 4096  #: bytes of two files that are compared at once
@@ -181,7 +183,7 @@ def _cmp(interpreter: Interpreter, call: Call) -> int:
     _, left = interpreter.files.read(first)
     _, right = interpreter.files.read(second)
     if len(left) != len(right):
-        interpreter.print(f"Files differ in size: {len(left)} {len(right)}\n")
+        interpreter.print(f"Files differ in size: {len(left)} [{first}], {len(right)} [{second}]\n")
         return 0
     for start in range(0, len(left), _COMPARED):
         one, other = left[start : start + _COMPARED], right[start : start + _COMPARED]

@@ -181,7 +181,10 @@ class Files:
         file = self.place(name)
         if not file.path.startswith("/"):
             raise Failure(Status.BAD_FILENAME, f"invalid file name `{file.path}'")
-        if self._kind(file) is not Kind.FILE:
+        kind = self._kind(file)
+        if kind is Kind.DIRECTORY:
+            raise Failure(Status.BAD_FILE_TYPE, "not a regular file")
+        if kind is not Kind.FILE:
             raise Failure(Status.FILE_NOT_FOUND, f"file `{file.path}' not found")
         self._questions.spend()
         try:

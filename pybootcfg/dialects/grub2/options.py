@@ -69,8 +69,6 @@ class Parsed:
 
     def add(self, option: Option, value: str | None, word: str) -> None:
         """Note an option; raises Failure when it lacks its value or has one too many."""
-        if option is _HELP:
-            raise Help
         if option.takes and value is None and not option.optional:
             raise Failure(Status.BAD_ARGUMENT, f"missing mandatory option for `{option.long}'")
         if not option.takes and value is not None:
@@ -78,6 +76,8 @@ class Parsed:
                 Status.BAD_ARGUMENT,
                 f"a value was assigned to the argument `{word}' while it doesn't require an argument",
             )
+        if option is _HELP:
+            raise Help
         self.values.setdefault(option.long or option.letter, []).append(value)
 
 

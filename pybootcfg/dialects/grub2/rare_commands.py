@@ -48,11 +48,11 @@ def _tr(interpreter: Interpreter, call: Call) -> None:
     elif len(words) >= 2:
         source, target, *words = words
     else:
-        raise Failure(Status.BAD_ARGUMENT, "three arguments expected")
+        raise Failure(Status.BAD_ARGUMENT, "missing parameters")
     if len(words) != 1:
-        raise Failure(Status.BAD_ARGUMENT, "three arguments expected")
+        raise Failure(Status.BAD_ARGUMENT, "missing parameters")
     if len(source) != len(target):
-        raise Failure(Status.BAD_ARGUMENT, "strings of different lengths")
+        raise Failure(Status.BAD_ARGUMENT, "set sizes did not match")
     table: dict[int, str] = {}
     for one, other in zip(source, target, strict=True):
         table.setdefault(ord(one), other)

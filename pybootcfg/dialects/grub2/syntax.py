@@ -80,7 +80,7 @@ def _quoted() -> re.Pattern[str]:
     """Return what matches a quoted string; needed only where something is wrong."""
     import re
 
-    return re.compile(r""" '[^']*' | \$?"(?:[^\\"]++|\\.)*" """, re.VERBOSE | re.DOTALL)
+    return re.compile(r""" '[^']*' | \$?"(?:[^\\"]++|\\.)*+" """, re.VERBOSE | re.DOTALL)
 
 
 def _is_unclosed(text: Text, token: Token) -> bool:

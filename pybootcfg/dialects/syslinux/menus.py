@@ -233,6 +233,8 @@ class _Showing:
             shown = self._session.load_other(*self._target(run, warnings), warnings)
         if shown is None or not shown.items:
             return self._elsewhere(label, run)
+        for text in warnings.texts:  # a submenu has no place for them
+            self._session.warnings.add(text)
         title = label.title or label.name
         return Submenu(
             title,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from functools import cached_property
 
-from pybootcfg import schema
+from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, UnsupportedFeature
 from pybootcfg.filesystems.base import (
     Extent,
@@ -26,7 +26,6 @@ from pybootcfg.filesystems.ext.inode import Inode, InodeTable
 from pybootcfg.filesystems.ext.mapping import mapped
 from pybootcfg.filesystems.ext.superblock import find_superblock, read_superblock
 from pybootcfg.kind import Kind
-from pybootcfg.limits import PATH_LENGTH
 from pybootcfg.source import Overlay, Source
 from pybootcfg.values import TYPE_CHECKING
 
@@ -256,8 +255,8 @@ class ExtNode(Node):
         """Return where a symbolic link points; UnsupportedFeature when that is encrypted."""
         inode = self.inode
         if not self._is_fast_link:
-            PATH_LENGTH.check(self.size, inode.name)
-            return self.read(PATH_LENGTH)
+            limits.PATH_LENGTH.check(self.size, inode.name)
+            return self.read(limits.PATH_LENGTH)
         if inode.size >= layout.I_BLOCK_SIZE:
             raise inode.damage(f"a symbolic link of {inode.size} bytes in the inode")
         target: bytes = inode.record.i_block[: inode.size]

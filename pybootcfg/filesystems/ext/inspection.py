@@ -25,7 +25,6 @@ layout = schema.load("ext")
 jbd2 = schema.load("jbd2")
 
 BITMAPS = (".block_bitmap", ".inode_bitmap")
-_GROUPS = limits.EXT_GROUPS_SHOWN.value
 
 
 class Structures:
@@ -39,7 +38,7 @@ class Structures:
         """Yield the superblock, the journal's, the inode of the root and the group descriptors."""
         yield from self.superblocks()
         yield self.inode(layout.ROOT_INO)
-        for group in range(min(self.superblock.groups, _GROUPS)):
+        for group in range(min(self.superblock.groups, limits.EXT_GROUPS_SHOWN.value)):
             yield self.descriptor(group)
 
     def every(self) -> Iterator[Structure]:
@@ -175,7 +174,7 @@ class Structures:
             return "superblock"
         block = offset // size
         groups = self.filesystem.groups
-        for group in range(min(superblock.groups, _GROUPS)):
+        for group in range(min(superblock.groups, limits.EXT_GROUPS_SHOWN.value)):
             start = groups.offset(group)
             if start <= offset < start + superblock.desc_size:
                 return f"group[{group}].descriptor"
@@ -185,7 +184,7 @@ class Structures:
             place = offset - groups.descriptor(group).inode_table * size
             if 0 <= place < superblock.inodes_per_group * superblock.inode_size:
                 return f"inode[{group * superblock.inodes_per_group + place // superblock.inode_size + 1}]"
-        for group in range(1, min(superblock.groups, _GROUPS)):
+        for group in range(1, min(superblock.groups, limits.EXT_GROUPS_SHOWN.value)):
             start = superblock.first_block(group) * size
             if superblock.has_copy(group) and 0 <= offset - start < layout.superblock.size:
                 return f"group[{group}].superblock"

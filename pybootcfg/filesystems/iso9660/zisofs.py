@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import zlib
 
-from pybootcfg import schema
+from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError
 from pybootcfg.filesystems.base import Hole, Inline, Run
 from pybootcfg.filesystems.iso9660.contents import Contents
@@ -97,6 +97,7 @@ def _unpack(contents: Contents, start: int, end: int, length: int) -> bytes:
         raise _damage(contents, f"the zisofs block at byte {start} does not unpack: {error}") from None
     if len(data) != length:
         raise _damage(contents, f"the zisofs block at byte {start} holds {len(data)} bytes, not {length}")
+    limits.TOTAL_DECODED.add(length)
     return data
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import zlib
 
-from pybootcfg import schema
+from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, UnsupportedFeature
 from pybootcfg.values import TYPE_CHECKING
 
@@ -38,6 +38,7 @@ def decompress(function: int, data: bytes, size: int) -> bytes:
     known = _FUNCTIONS.get(function)
     if known is None:
         raise UnsupportedFeature(f"ZFS compression function {function}")
+    limits.TOTAL_DECODED.add(size)
     name, decode = known
     try:
         plain = decode(data, size)

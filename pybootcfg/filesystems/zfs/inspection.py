@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 layout = schema.load("zfs_label")
 
-SHOWN = limits.ZFS_OBJECTS_SHOWN.value
-
 
 class Structures:
     """The structures of one pool."""
@@ -41,7 +39,7 @@ class Structures:
         """
         yield from self._labels()
         yield from self.mos.heads()
-        yield from self.mos.listed(SHOWN)
+        yield from self.mos.listed(limits.ZFS_OBJECTS_SHOWN.value)
         for objects in self._datasets():
             if isinstance(objects, Structure):
                 yield objects
@@ -107,7 +105,7 @@ class Structures:
     def _datasets(self) -> Iterator[Objects | Structure]:
         """Yield the object sets of datasets, those that are encrypted or empty left out."""
         try:
-            todo, left = [dsl.root(self.pool)], SHOWN
+            todo, left = [dsl.root(self.pool)], limits.ZFS_OBJECTS_SHOWN.value
         except BootcfgError as error:
             yield fault("zfs.dataset", error)
             return

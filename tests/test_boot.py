@@ -1,0 +1,154 @@
+"""From a guest to what it boots, on a directory that stands for the guest: `boot.find_boot`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pybootcfg.boot import Abandoned, Boot, NothingBootableError, Request, find_boot, find_configuration
+from pybootcfg.errors import ImageError
+from pybootcfg.guest import Guest
+from pybootcfg.menu import FileRef, Menu
+
+
+def guest_of(folder: Path, files: dict[str, str]) -> Guest:
+    for name, text in files.items():
+        path = folder / name.lstrip("/")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return Guest.of_directory(str(folder), "p0")
+
+
+GRUB = "/boot/grub/grub.cfg"
+
+
+@pytest.mark.parametrize("name", ["/boot/k", "boot/k", "//boot/k"])
+def test_the_caller_names_the_files(tmp_path: Path, name: str) -> None:
+    guest = guest_of(tmp_path, {"/boot/k": "k", "/i": "i", GRUB: "menuentry A { linux /other; }\n"})
+    found = find_boot(guest, Request(kernel=name, ramdisk="i", args="a b"))
+    assert (found.kernel, found.initrds) == (FileRef("/boot/k", "p0"), (FileRef("/i", "p0"),))
+    assert found.args == " a b"  # as the real pygrub's, with a blank
+    assert find_boot(guest, Request(kernel=name)).initrds == ()
+
+
+def test_a_file_that_the_caller_names_has_to_be_one(tmp_path: Path) -> None:
+    guest = guest_of(tmp_path, {"/boot/k": "k"})
+    with pytest.raises(NothingBootableError, match="no such file"):
+        find_boot(guest, Request(kernel="/none"))
+    with pytest.raises(NothingBootableError, match="is a dir, not a file"):
+        find_boot(guest, Request(kernel="/boot"))
+
+
+UNIX, ARCHIVE = "/platform/i86xpv/kernel/unix", "/platform/i86pc/boot_archive"
+UNIX_64, ARCHIVE_64 = "/platform/i86xpv/kernel/amd64/unix", "/platform/i86pc/amd64/boot_archive"
+
+
+def test_solaris(tmp_path: Path) -> None:
+    """pygrub's sniff_solaris: the kernel's own name behind `root=` and `ip=`, before the rest."""
+    guest = guest_of(tmp_path, {UNIX: "32", ARCHIVE: "a"})
+    found = find_boot(guest, Request(args="-v ip=dhcp root=/dev/x -B x"))
+    assert (found.kernel.path, found.initrds[0].path) == (UNIX, ARCHIVE)
+    assert found.args == f"ip=dhcp root=/dev/x {UNIX} -v -B x"
+    guest = guest_of(tmp_path, {UNIX_64: "64", ARCHIVE_64: "a"})
+    assert find_boot(guest, Request()).args == UNIX_64
+
+
+def test_solaris_without_its_archive(tmp_path: Path) -> None:
+    with pytest.raises(NothingBootableError, match="boot_archive: no such file"):
+        find_boot(guest_of(tmp_path, {UNIX: "32"}), Request())
+
+
+def test_netware(tmp_path: Path) -> None:
+    found = find_boot(guest_of(tmp_path, {"/nwserver/xnloader.sys": "x"}), Request(args="a"))
+    assert (found.kernel.path, found.initrds, found.args) == ("/nwserver/xnloader.sys", (), "a")
+
+
+FALLBACK = """set default=0
+set fallback=1
+menuentry A { linux /none; }
+menuentry B { linux /k b; }
+"""
+
+
+def test_a_fallback_takes_the_place_of_an_entry_that_lacks_its_kernel(tmp_path: Path) -> None:
+    guest = guest_of(tmp_path, {GRUB: FALLBACK, "/k": "k"})
+    found = find_boot(guest, Request())
+    assert (found.kernel.path, found.args) == ("/k", "b")
+    assert any("so the fallback is tried" in reason for reason in found.reasons)
+
+
+def test_an_entry_that_was_asked_for_has_no_fallback(tmp_path: Path) -> None:
+    guest = guest_of(tmp_path, {GRUB: FALLBACK, "/k": "k"})
+    with pytest.raises(NothingBootableError, match="/none: no such file"):
+        find_boot(guest, Request(entry="A"))
+
+
+def test_who_is_asked_may_want_nothing(tmp_path: Path) -> None:
+    """No other configuration or volume is tried then."""
+    asked: list[str] = []
+
+    def refuse(_guest: Guest, menu: Menu, _request: Request) -> Boot:
+        asked.append(menu.dialect)
+        raise Abandoned("no")
+
+    files = {GRUB: "menuentry A { linux /k; }\n", "/boot/grub/menu.lst": "title a\nkernel /k\n", "/k": "k"}
+    with pytest.raises(Abandoned):
+        find_boot(guest_of(tmp_path, files), Request(), refuse)
+    assert asked == ["grub2"]
+
+
+def test_a_guest_without_a_configuration(tmp_path: Path) -> None:
+    assert find_configuration(guest_of(tmp_path, {"/a": ""})) is None
+
+
+def test_a_kernel_that_is_a_directory(tmp_path: Path) -> None:
+    guest = guest_of(tmp_path, {GRUB: "menuentry A { linux /boot; }\n"})
+    with pytest.raises(NothingBootableError, match="is a dir, not a file") as caught:
+        find_boot(guest, Request())
+    assert caught.value.exit_status == ImageError.exit_status
+
+
+@pytest.mark.parametrize(
+    ("name", "volume"),
+    [
+        ("hd0", "p0"),
+        ("xen/xvda", "p0"),
+        ("xvda", "p0"),
+        ("xvdb", None),
+        ("xvd", None),
+        ("hd", None),
+        ("hd٣", None),
+    ],
+)
+def test_names_of_disks(tmp_path: Path, name: str, volume: str | None) -> None:
+    """docs/misc of Xen: a guest's disks are xvda and on; GRUB calls them hd0 and on."""
+    assert guest_of(tmp_path, {"/a": ""}).device(name) == volume
+
+
+def test_a_directory_is_no_file_and_a_file_no_directory(tmp_path: Path) -> None:
+    guest = guest_of(tmp_path, {"/dir/a": "x"})
+    with pytest.raises(Exception, match="not a file, but a dir"):
+        guest.read(FileRef("/dir", "p0"))
+    with pytest.raises(Exception, match="not a directory"):
+        guest.names(FileRef("/dir/a", "p0"))
+    with pytest.raises(Exception, match="not a file, but a dir"):
+        guest.loopback(FileRef("/dir", "p0"))
+    assert guest.mtime(FileRef("/dir/a", "p0")) == int((tmp_path / "dir/a").stat().st_mtime)
+    assert guest.mtime(FileRef("/none", "p0")) is None
+
+
+def test_configurations_that_the_caller_brought_along(tmp_path: Path) -> None:
+    guest = guest_of(tmp_path, {})
+    loose = FileRef("/x/grub.cfg")
+    guest.loose[loose] = b"menuentry A { linux /k; }\n"
+    assert (guest.size(loose), guest.mtime(loose), guest.read(loose)) == (26, None, guest.loose[loose])
+
+
+def test_a_file_that_is_opened_twice_as_a_disk_is_opened_once(tmp_path: Path, sample: Path) -> None:
+    (tmp_path / "disk.img").write_bytes(sample.read_bytes()[1 << 20 : 8 << 20])
+    guest = guest_of(tmp_path, {})
+    image = FileRef("/disk.img", "p0")
+    first = guest.volume(guest.loopback(image))
+    assert guest.volume(guest.loopback(image)) is first
+    assert first.mountable is not None

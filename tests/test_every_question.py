@@ -1,0 +1,205 @@
+"""Every question that can be asked of a file system, asked of every image that the project carries.
+
+The invariants come from what the answers mean: a structure lies on its disk, an owner holds the byte that it
+owns, a byte of a file is that byte, and what is nothing answers as nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import lzma
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pybootcfg.errors import BootcfgError, GuestFileMissing
+from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options
+from pybootcfg.guest import Guest, GuestVolume
+from pybootcfg.kind import Kind
+from pybootcfg.menu import FileRef
+from pybootcfg.places import files, find
+from pybootcfg.places.addresses import disk_offset
+from pybootcfg.places.owners import between, owner
+
+CORPUS = Path(__file__).parent / "corpus"
+SETS = sorted(
+    {
+        str(file.relative_to(CORPUS)).partition(".")[0]
+        for file in CORPUS.glob("*/*.xz")
+        if ".img" in file.name or ".iso" in file.name
+    }
+)
+
+
+@pytest.fixture(scope="module", params=SETS)
+def guest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Guest:
+    folder = tmp_path_factory.mktemp("disks")
+    disks = []
+    for file in sorted(CORPUS.glob(f"{request.param}.*")):
+        if ".img" in file.name or ".iso" in file.name:
+            disks.append(folder / file.stem)
+            disks[-1].write_bytes(lzma.decompress(file.read_bytes()))
+    return Guest.open([str(disk) for disk in disks])
+
+
+def mounted(guest: Guest) -> Iterator[tuple[GuestVolume, Filesystem]]:
+    for volume in guest.listed:
+        if volume.mountable:
+            yield volume, volume.mountable
+
+
+def nodes(filesystem: Filesystem, most: int = 60) -> Iterator[tuple[str, Node]]:
+    """Yield the first files of a tree, breadth first."""
+    todo: list[tuple[str, Node]] = [("", filesystem.root)]
+    while todo and most:
+        path, node = todo.pop(0)
+        yield path or "/", node
+        most -= 1
+        try:
+            if node.kind is Kind.DIRECTORY:
+                todo += [
+                    (f"{path}/{name.decode('utf-8', 'surrogateescape')}", one) for name, one in node.entries()
+                ]
+        except BootcfgError:
+            continue
+
+
+def test_structures_lie_on_the_disk_and_go_by_their_names(guest: Guest) -> None:
+    for _, filesystem in mounted(guest):
+        for number, structure in enumerate(filesystem.structures()):
+            if number == 100:
+                break
+            found = filesystem.structure(structure.name)
+            assert found is not None, structure.name
+            assert (found.name, found.offset) == (structure.name, structure.offset)
+            field = structure.decoder.trace(filesystem.source, structure.offset)
+            if not field.decoded and filesystem.family != "zfs":
+                assert 0 <= structure.offset <= structure.offset + field.size <= filesystem.source.size
+        for name in (
+            "",
+            "nonsense",
+            "inode[]",
+            "inode[x]",
+            "inode[99999999999999999999999]",
+            "inode[0]",
+            "fat[9].entries[1]",
+        ):
+            assert filesystem.structure(name) is None, name
+
+
+def test_an_owner_holds_the_byte_that_it_owns(guest: Guest) -> None:
+    disk = guest.disks[0]
+    step = max(512, disk.source.size // 6)
+    for offset in [*range(0, disk.source.size, step), disk.source.size - 1]:
+        found = owner(guest, offset)
+        if found.structure is not None:
+            assert found.structure.offset <= offset < found.structure.offset + found.structure.size
+            for field in found.fields:
+                assert field.offset <= offset < field.offset + field.size
+        if found.file is not None:
+            assert found.volume is not None
+            node = guest.node(FileRef(found.file.path, found.volume.name))
+            byte = node.read(count=found.file.offset + 1)[-1:]
+            assert byte == disk.source.read(offset, 1)
+
+
+def test_owners_by_name_hold_their_byte(guest: Guest) -> None:
+    for volume, filesystem in mounted(guest):
+        size = min(volume.volume.size, filesystem.source.size)
+        for offset in range(0, size, max(256, size // 300)):
+            name = filesystem.owner(offset)
+            structure = filesystem.structure(name) if name else None
+            if structure:
+                field = structure.decoder.trace(filesystem.source, structure.offset)
+                room = max(field.size, filesystem.room(structure.name))
+                assert structure.offset <= offset < structure.offset + room, (name, hex(offset))
+
+
+def test_what_lies_between_two_bytes_leaves_no_gap(guest: Guest) -> None:
+    size = guest.disks[0].source.size
+    for start, stop in ((0, 4096), (1024, 70_000), (size - 5000, size), (size // 2, size // 2 + 20_000)):
+        position = max(0, start)
+        for field in between(guest, start, min(stop, size)):
+            assert field.offset <= position
+            position = max(position, field.offset + field.size)
+        assert position >= min(stop, size)
+
+
+def test_files_answer_every_question(guest: Guest) -> None:
+    for volume, filesystem in mounted(guest):
+        keys: dict[object, Kind] = {}
+        for path, node in nodes(filesystem):
+            try:
+                kind, size = node.kind, node.size
+            except BootcfgError:
+                continue
+            assert keys.setdefault(node.key, kind) is kind
+            assert size >= 0
+            assert node.mode is None or 0 <= node.mode <= 0o7777
+            assert node.mtime is None or isinstance(node.mtime, int)
+            with contextlib.suppress(BootcfgError):  # of a file that only a log holds there are none
+                assert all(structure.offset >= 0 for structure in filesystem.node_structures(node))
+            field = files.of_node(guest, filesystem, FileRef(path, volume.name), node)
+            assert (field.name, field.type) == (f"{volume.name}:{path}", str(kind))
+            assert kind is Kind.SYMLINK or guest.mtime(FileRef(path, volume.name)) == node.mtime
+            if kind is Kind.FILE:
+                check_file(node)
+            else:
+                check_other(node, kind)
+
+
+def check_file(node: Node) -> None:
+    total = 0
+    for run in node.runs():
+        total += run.length
+        if isinstance(run, Extent):
+            assert run.source.size >= run.offset + run.length
+            place = disk_offset(run.source, run.offset)
+            assert place is None or place >= 0
+    assert total == node.size
+    ends(lambda: list(node.entries()))
+    ends(lambda: node.lookup(b"x"))
+    ends(node.target)
+
+
+def check_other(node: Node, kind: Kind) -> None:
+    if kind is Kind.SYMLINK:
+        assert len(node.target()) == node.size or node.size == 0 or node.target()
+    else:
+        ends(node.target)
+    if kind is Kind.DIRECTORY:
+        assert node.lookup(b"a name that no directory has") is None
+
+
+def ends(question: Callable[[], object]) -> None:
+    """Ask what makes no sense of this kind of file: an answer or an error, whichever."""
+    with contextlib.suppress(BootcfgError):
+        question()
+
+
+def test_what_only_some_file_systems_have(guest: Guest) -> None:
+    for volume, filesystem in mounted(guest):
+        assert isinstance(filesystem.journal_state, str)
+        assert isinstance(filesystem.label, str)
+        assert filesystem.name.startswith(filesystem.family[:3])
+        assert filesystem.owner(filesystem.source.size - 1) is not None
+        if filesystem.family != "zfs":
+            assert filesystem.boot_properties == ""
+            root, rest = filesystem.grub_path(b"/a@/b")
+            assert (root.key, rest) == (filesystem.root.key, b"/a@/b")
+            with pytest.raises(GuestFileMissing):
+                filesystem.subvolume("x")
+        assert list(filesystem.every_structure())[:1] != [] or not list(filesystem.structures())
+        with pytest.raises(BootcfgError):
+            list(find(guest, f"{volume.name}.nonsense"))
+
+
+def test_journals_may_be_left_alone(guest: Guest) -> None:
+    sources = [disk.source for disk in guest.disks]
+    other = Guest.of_sources(sources, options=Options(replay_journal=False))
+    for (_, filesystem), (_, replayed) in zip(mounted(other), mounted(guest), strict=True):
+        assert filesystem.name == replayed.name
+        if replayed.journal_state.startswith("not clean"):
+            assert filesystem.journal_state.startswith("not clean")
+            assert filesystem.warnings != replayed.warnings
