@@ -32,14 +32,14 @@ COMMON, RARE = (f"{name}.{sys.implementation.cache_tag}" for name in ("common", 
 
 #: modules and packages in the second file
 FEW_NEED = (
-    *("filesystems.zfs", "formats", "tracing", "variable"),
+    *("filesystems.zfs", "formats", "tables", "tracing", "variable"),
     *(f"prepared.{kind}" for kind in ("format_kernel", "format_zfs", "grammar_os_release", "grammar_sxp")),
     *(f"cli.{name}" for name in ("files", "listing", "menu", "passwords", "paths", "scan", "script")),
 )
 
 #: what no process that reads a guest for pygrub needs
 NOBODY_NEEDS = (
-    *("places", "tables"),
+    "places",
     *(f"cli.{name}" for name in ("commands", "completion", "display", "inspection", "manual")),
     *(f"cli.{name}" for name in ("programs", "progress", "show")),
 )
@@ -128,9 +128,14 @@ def install(name: str = COMMON) -> None:
         sys.meta_path.insert(0, _finder)
 
 
+def is_prepared() -> bool:
+    """Tell whether the modules of the package come from a prepared file."""
+    return f"{PACKAGE}.boot" in _finder
+
+
 def hold(*, everything: bool) -> None:
     """Have at hand what reading a guest may need: with `everything`, what few guests need, too."""
-    if "pybootcfg.boot" in _finder:  # an installed pygrub
+    if is_prepared():
         if everything:
             install(RARE)
         return

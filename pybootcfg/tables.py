@@ -5,6 +5,7 @@ What `compile_tables` returns is plain data, which `prepare` writes down as a mo
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 
@@ -32,8 +33,9 @@ def prepare(name: str) -> str:
     return "\n".join([*lines, "}", ""])
 
 
+@functools.cache
 def grammar_text(name: str) -> str:
-    """Return the text of grammars/NAME.lark."""
+    """Return the text of grammars/NAME.lark, which is read once."""
     with open(os.path.join(FOLDER, f"{name}.lark"), encoding="utf-8") as file:
         return file.read()
 
@@ -49,10 +51,13 @@ def compile_tables(name: str) -> dict[str, Any]:
     lexer = "basic" if text.startswith(_BASIC) else "contextual"
     grammar = lark.Lark(text, parser="lalr", lexer=lexer, strict=True, maybe_placeholders=False)
     table = grammar.parser.parser._parse_table
-    rules = {rule: index for index, rule in enumerate(grammar.rules)}
+    all_rules = sorted(map(_rule, grammar.rules))  # Lark's own order differs from run to run
+    rules = {rule: all_rules.index(_rule(rule)) for rule in grammar.rules}
     actions: list[dict[str, int]] = [{} for _ in range(len(table.states))]
     gotos: list[dict[str, int]] = [{} for _ in range(len(table.states))]
-    terminals = {terminal.name: terminal for terminal in grammar.terminals}
+    terminals = {
+        terminal.name: terminal for terminal in sorted(grammar.terminals, key=lambda each: each.name)
+    }
     for state, row in table.states.items():
         for symbol, (action, argument) in row.items():
             shifts = str(action) == "Shift"
@@ -71,7 +76,7 @@ def compile_tables(name: str) -> dict[str, Any]:
         "accept": order[table.end_states["start"]],
         "actions": actions,
         "gotos": [_renumbered(gotos[state], order) for state in order],
-        "rules": [_rule(rule) for rule in grammar.rules],
+        "rules": all_rules,
         "strings": {name: pattern for name, (pattern, is_string, *_) in described.items() if is_string},
         "ignore": sorted(ignored),
         "scanners": [
@@ -94,7 +99,7 @@ def _order(start: int, actions: list[dict[str, int]], gotos: list[dict[str, int]
 
 
 def _renumbered(row: dict[str, int], order: dict[int, int]) -> dict[str, int]:
-    return {symbol: order[value] if value >= 0 else value for symbol, value in row.items()}
+    return {symbol: order[value] if value >= 0 else value for symbol, value in sorted(row.items())}
 
 
 def _rule(rule: Any) -> tuple[Any, ...]:

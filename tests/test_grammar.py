@@ -2,68 +2,63 @@
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator
-from pathlib import Path
+import subprocess
+import sys
 
 import lark
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pybootcfg import grammar, grammars, limits
+from pybootcfg import grammar, limits, tables
 from pybootcfg.errors import LimitExceeded
 from pybootcfg.grammar import SyntaxMismatch, Text, Token, Tree
 
-FOLDER = os.path.dirname(os.path.abspath(grammars.__file__))
-NAMES = sorted(name.removesuffix(".lark") for name in os.listdir(FOLDER) if name.endswith(".lark"))
-
-
-@pytest.fixture(autouse=True)
-def _nothing_remembered() -> Iterator[None]:
-    yield
-    for remembered in (grammar._source, grammar._prepared):
-        remembered.cache_clear()
+NAMES = tables.names()
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_grammar_is_lalr_and_strict(name: str) -> None:
-    tables = grammar.compile_tables(name)
-    assert tables["actions"]
-    assert tables["digest"] == grammar.digest(_source(name))
+    assert tables.compile_tables(name)["actions"]
 
 
-def test_prepared_tables_are_what_lark_gives(tmp_path: Path) -> None:
-    grammar.prepare(str(tmp_path))
-    for name in NAMES:
-        with open(tmp_path / f"{name}.json", encoding="utf-8") as file:
-            assert json.load(file) == json.loads(json.dumps(grammar.compile_tables(name)))
+def test_tables_are_the_same_each_time() -> None:
+    """Lark's own numbering of states differs from run to run."""
+    script = "from pybootcfg import tables; print(tables.prepare('grub2'), end='')"
+    made = {
+        subprocess.check_output([sys.executable, "-c", script], env={**os.environ, "PYTHONHASHSEED": seed})
+        for seed in ("1", "2")
+    }
+    assert made == {tables.prepare("grub2").encode()}
 
 
-def test_prepared_tables_need_no_lark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    grammar.prepare(str(tmp_path))
-    (tmp_path / "grub2.lark").write_text(_source("grub2"))
-    _look_into(tmp_path, monkeypatch)
-    monkeypatch.setattr(grammar, "compile_tables", lambda name: pytest.fail(f"{name} compiled again"))
+def test_without_prepared_tables_lark_makes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(name: str) -> object:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(grammar, "import_module", nothing)
     tree, _ = grammar.load.__wrapped__("grub2").parse_prefix(Text("echo a\n"), 0)
     assert next(tree.trees()).data == "simple"
 
 
-def test_stale_tables_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    grammar.prepare(str(tmp_path))
-    (tmp_path / "grubenv.lark").write_text(_source("grubenv") + "\n// changed\n")
-    _look_into(tmp_path, monkeypatch)
-    compiled = []
-    compile_tables = grammar.compile_tables
-
-    def compiling(name: str) -> object:
-        compiled.append(name)
-        return compile_tables(name)
-
-    monkeypatch.setattr(grammar, "compile_tables", compiling)
-    grammar.load.__wrapped__("grubenv")
-    assert compiled == ["grubenv"]
+@pytest.mark.parametrize("name", NAMES)
+def test_compiled_scanners_match_as_re_does(name: str) -> None:
+    """The compiled form of each is that of `re`; where it does not fit, `re` compiles the pattern."""
+    for pattern, _, compiled in tables.compile_tables(name)["scanners"]:
+        assert compiled is not None
+        prepared = grammar._pattern(pattern, compiled)
+        other = grammar._pattern(pattern, (compiled[0] + 1, *compiled[1:]))
+        assert (prepared.pattern, prepared.flags, prepared.groupindex) == (
+            other.pattern,
+            other.flags,
+            other.groupindex,
+        )
+        for text in ("menuentry 'a b' {", 'set x="$y"', "# c\n", "\\\n", "{", "=", "title a", "  kernel /b"):
+            found, expected = prepared.match(text), other.match(text)
+            assert (found and (found.span(), found.lastgroup)) == (
+                expected and (expected.span(), expected.lastgroup)
+            )
 
 
 _WORDS = st.lists(
@@ -138,19 +133,10 @@ def test_nesting_and_length_are_bounded() -> None:
     assert caught.value.limit == limits.SYNTAX_TOKENS.name
 
 
-def _look_into(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grammar, "_FOLDER", str(folder))
-    for remembered in (grammar._source, grammar._prepared):
-        remembered.cache_clear()
-
-
-def _source(name: str) -> str:
-    with open(os.path.join(FOLDER, f"{name}.lark"), encoding="utf-8") as file:
-        return file.read()
-
-
 def _lark(name: str) -> lark.Lark:
-    return lark.Lark(_source(name), parser="lalr", lexer="contextual", strict=True, maybe_placeholders=False)
+    return lark.Lark(
+        tables.grammar_text(name), parser="lalr", lexer="contextual", strict=True, maybe_placeholders=False
+    )
 
 
 def _shape(node: object) -> object:

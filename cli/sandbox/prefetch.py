@@ -30,6 +30,16 @@ def prefetch(*, everything: bool) -> None:
     Without, `bytecode.ModuleNeeded` tells that the guest is one of the few.
     """
     bytecode.hold(everything=everything)
-    for name in (*COMMON, *(RARE if everything else ())):
+    unprepared = () if bytecode.is_prepared() else _unprepared()
+    for name in (*COMMON, *unprepared, *(RARE if everything else ())):
         with contextlib.suppress(ImportError):
             __import__(name)
+
+
+def _unprepared() -> tuple[str, ...]:
+    """Return what makes schemas and grammars usable; the grammars themselves are read here."""
+    from pybootcfg import tables
+
+    for name in tables.names():
+        tables.grammar_text(name)
+    return ("construct", "lark")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import resource
-import signal
 
 from pybootcfg import limits
+from pybootcfg.cli.signals import signal
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
