@@ -120,3 +120,27 @@ def pygrub() -> Run:
 def pybootcfg() -> Run:
     """Run pybootcfg as a process."""
     return _runner("pybootcfg.cli.commands", measured=MEASURED)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Callable[[str], Path]:
+    """Unpack an image that the project carries to disk.img."""
+
+    def unpack(name: str) -> Path:
+        image = tmp_path / "disk.img"
+        image.write_bytes(lzma.decompress((HERE / "corpus" / f"{name}.xz").read_bytes()))
+        return image
+
+    return unpack
+
+
+@pytest.fixture
+def inside(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Run inspect in this process, which saves its start: (exit status, stdout)."""
+    from pybootcfg.cli import commands, inspection
+
+    def run(*arguments: str) -> tuple[int, str]:
+        status = inspection.inspect(commands._parser().parse_args(["inspect", *arguments]))
+        return status, capsys.readouterr().out
+
+    return run
