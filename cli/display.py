@@ -71,7 +71,10 @@ class Page:
         if wants_colour(options.color) and not self.drawing:
             from rich.console import Console
 
-            self._console = Console(force_terminal=True, highlight=False, soft_wrap=True)
+            # what rich would make of TERM and NO_COLOR is decided above
+            self._console = Console(
+                force_terminal=True, color_system="standard", no_color=False, highlight=False, soft_wrap=True
+            )
 
     @property
     def drawing(self) -> bool:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 HEX_BYTES = 8  #: bytes of a field that its line shows; twice as many where the terminal is wide
 WIDE = 132  #: columns from which on it is
 HEX_VALUE = 32  #: bytes at most of a longer value that is no text
-FEW = 8  #: bytes of it at least
+FEW = 4  #: bytes of it at least
 _COLOURS = 6  #: that follow one another
 
 
