@@ -78,6 +78,14 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return image
 
 
+@pytest.fixture
+def volume(sample: Path, tmp_path: Path) -> Path:
+    """The only volume of the sample, which begins at 1 MiB, as a file of its own."""
+    image = tmp_path / "volume.img"
+    image.write_bytes(sample.read_bytes()[1 << 20 :])
+    return image
+
+
 class SnapshotsFolder(AmberSnapshotExtension):
     """Keeps snapshots in tests/snapshots/."""
 

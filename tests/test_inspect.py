@@ -8,7 +8,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
-from inspect_tools import SCHEMA, Disk, Run, document, needs, output
+from inspect_tools import SCHEMA, Disk, Run, document, needs, output, structures
 from json_schema import check
 
 
@@ -102,6 +102,91 @@ def test_damage_is_followed_by_the_siblings(pybootcfg: Run, sample: Path, tmp_pa
     assert before["error"] is None
     assert (cut["children"][0]["raw"], cut["children"][-1]["error"]) == ("ed41", "only 24 bytes left")
     assert after["children"][0]["error"] == "only 0 bytes left"
+
+
+def test_a_fault_stands_where_damage_hides_the_rest(pybootcfg: Run, sample: Path, tmp_path: Path) -> None:
+    """An entry of the root directory that goes over the end of its block, and an extent tree cut down."""
+    image = tmp_path / "broken.img"
+    data = bytearray(sample.read_bytes())
+    entry = structures(pybootcfg("inspect", "--json", sample, "p1.inode[2].directory_block[0].entry[1]"))
+    place = entry["p1.inode[2].directory_block[0].entry[1]"]["offset"]
+    data[place + 4 : place + 6] = b"\x64\x61"  # rec_len
+    extents = structures(pybootcfg("inspect", "--json", sample, "p1.inode[12].extent_header"))
+    place = extents["p1.inode[12].extent_header"]["offset"]
+    data[place] = 0xFF  # eh_magic
+    image.write_bytes(data)
+    done = pybootcfg("inspect", "--json", "--all", image)
+    assert done.returncode == 4
+    assert done.stderr == ""
+    found = {node["name"]: node for node in json.loads(done.stdout)["structures"]}
+    for name in ("p1.inode[2].directory_block[0].entry[1].fault", "p1.inode[12].fault"):
+        assert found[name]["error"]
+        assert found[name]["type"] == "fault"
+    assert "24932 bytes with" in found["p1.inode[2].directory_block[0].entry[1].fault"]["error"]
+    assert found["p1.inode[12].extent_header"]["children"][0]["valid"] is False
+    names = list(found)
+    assert names.index("p1.inode[13]") > names.index("p1.inode[12].fault")  # the siblings follow
+
+
+@pytest.mark.parametrize(
+    ("place", "structure"),
+    [
+        ("p1.inode[2].directory_block[0].entry[2]", "p1.inode[2].directory_block[0].entry[2]"),
+        ("p1.group[0].block_bitmap", "p1.group[0].block_bitmap"),
+        ("p1.journal.superblock", "p1.journal.superblock"),
+        ("p1.inode[12]", "p1.inode[12]"),
+    ],
+)
+def test_metadata_owns_its_bytes(pybootcfg: Run, sample: Path, place: str, structure: str) -> None:
+    (found,) = document(pybootcfg("inspect", "--json", sample, place))["structures"]
+    done = pybootcfg("inspect", "--json", sample, "--at", str(found["offset"] + found["size"] // 2))
+    assert document(done)["structure"] == structure
+
+
+def test_two_structures_of_one_image_are_compared(pybootcfg: Run, sample: Path) -> None:
+    places = ("p1.inode[2]", "--diff", "p1.inode[12]")
+    rows = document(pybootcfg("inspect", "--json", sample, *places))["differences"]
+    assert "p1.inode[2].i_links_count" in [row["name"] for row in rows]
+    one, other = (
+        structures(pybootcfg("inspect", "--json", sample, place))[place]
+        for place in ("p1.inode[2]", "p1.inode[12]")
+    )
+    differ = [
+        a["name"] for a, b in zip(one["children"], other["children"], strict=True) if a["raw"] != b["raw"]
+    ]
+    assert [row["name"] for row in rows] == [f"p1.inode[2].{name}" for name in differ]
+    assert pybootcfg("inspect", sample, "--diff", "nothing.img").returncode == 1
+
+
+MAGICS = {
+    "qcow2": (0, b"QFI\xfb"),
+    "VHDX": (0, b"vhdxfile"),
+    "VHD": (0, b"conectix"),
+    "VMDK": (0, b"KDMV"),
+    "VDI": (0x40, b"\x7f\x10\xda\xbe"),
+    "xz": (0, b"\xfd7zXZ\0"),
+    "LUKS": (0, b"LUKS\xba\xbe"),
+    "XFS": (0, b"XFSB"),
+    "Btrfs": (0x10040, b"_BHRfS_M"),
+    "squashfs": (0, b"hsqs"),
+    "LVM": (0x218, b"LVM2 001"),
+    "RAID": (4096, b"\xfc\x4e\x2b\xa9"),
+    "swap": (4086, b"SWAPSPACE2"),
+}
+
+
+@pytest.mark.parametrize("name", MAGICS)
+def test_what_cannot_be_read_is_told_by_name(pybootcfg: Run, tmp_path: Path, name: str) -> None:
+    offset, magic = MAGICS[name]
+    data = bytearray(1 << 20)
+    data[offset : offset + len(magic)] = magic
+    (tmp_path / "disk.img").write_bytes(data)
+    done = pybootcfg("inspect", tmp_path / "disk.img")
+    assert (done.returncode, done.stderr) == (3, "")
+    assert name in done.stdout
+    done = pybootcfg("inspect", tmp_path / "disk.img", "p0.superblock")
+    assert done.returncode == 3
+    assert name in done.stderr
 
 
 def test_owner_of_a_byte(pybootcfg: Run, sample: Path, volume: Path) -> None:

@@ -13,14 +13,6 @@ import pytest
 from inspect_tools import Disk, Run, document, needs, numbers, output, structures, values
 
 
-@pytest.fixture
-def volume(sample: Path, tmp_path: Path) -> Path:
-    """The only volume of the sample, which begins at 1 MiB, as a file of its own."""
-    image = tmp_path / "volume.img"
-    image.write_bytes(sample.read_bytes()[1 << 20 :])
-    return image
-
-
 def test_inodes_and_runs_by_debugfs(pybootcfg: Run, sample: Path, volume: Path) -> None:
     debugfs = needs("debugfs")
     path = "/boot/vmlinuz-6.1.0-demo"
