@@ -13,6 +13,7 @@ HEX_BYTES = 8  #: bytes of a field that its line shows; twice as many where the 
 WIDE = 132  #: columns from which on it is
 HEX_VALUE = 32  #: bytes at most of a longer value that is no text
 FEW = 4  #: bytes of it at least
+WHOLE = 16  #: bytes that are always shown, such as a UUID
 _COLOURS = 6  #: that follow one another
 
 
@@ -119,7 +120,7 @@ def _bytes(value: bytes, room: int) -> str:
         return "zeros"
     if all(0x20 <= byte < 0x7F for byte in stripped):
         return f'"{stripped.decode("ascii").rstrip()}"'
-    if len(value) <= max(FEW, room // 2):
+    if len(value) <= max(WHOLE, room // 2):
         return value.hex()
     rest = f"… ({len(value)} bytes)"
     count = min(HEX_VALUE, max(FEW, (room - len(rest)) // 2))
