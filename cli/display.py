@@ -71,7 +71,10 @@ class Page:
         if wants_colour(options.color) and not self.drawing:
             from rich.console import Console
 
-            self._console = Console(force_terminal=True, highlight=False, soft_wrap=True)
+            # what rich would make of TERM and NO_COLOR is decided above
+            self._console = Console(
+                force_terminal=True, color_system="standard", no_color=False, highlight=False, soft_wrap=True
+            )
 
     @property
     def drawing(self) -> bool:
@@ -149,7 +152,7 @@ _SVG = """\
 {chrome}
 <g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
 {backgrounds}
-<g class="{unique_id}-matrix">
+<g class="{unique_id}-matrix" xml:space="preserve">
 {matrix}
 </g>
 </g>

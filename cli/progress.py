@@ -1,4 +1,4 @@
-"""A progress bar for long copies: on a terminal only, and only after one second."""
+"""Progress of long work: on a terminal only, and only after one second."""
 
 from __future__ import annotations
 
@@ -14,6 +14,31 @@ if TYPE_CHECKING:
     from typing import Any, Self
 
 PIECE = 16 << 20  #: bytes after which a long extent reports in
+
+
+class Counter:
+    """Counts things on standard error while standard output goes elsewhere: a line that is written over."""
+
+    def __init__(self, things: str) -> None:
+        self.things = things
+        self.wanted = sys.stderr.isatty() and not sys.stdout.isatty()
+        self._next = time.monotonic() + 1
+        self._shown = False
+        self.count = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._shown:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+    def step(self) -> None:
+        """Count one."""
+        self.count += 1
+        if self.wanted and (now := time.monotonic()) >= self._next:
+            self._next, self._shown = now + 0.2, True
+            print(f"\r{self.count} {self.things}", end="", file=sys.stderr, flush=True)
 
 
 class Progress:

@@ -78,6 +78,14 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return image
 
 
+@pytest.fixture
+def volume(sample: Path, tmp_path: Path) -> Path:
+    """The only volume of the sample, which begins at 1 MiB, as a file of its own."""
+    image = tmp_path / "volume.img"
+    image.write_bytes(sample.read_bytes()[1 << 20 :])
+    return image
+
+
 class SnapshotsFolder(AmberSnapshotExtension):
     """Keeps snapshots in tests/snapshots/."""
 
@@ -120,3 +128,27 @@ def pygrub() -> Run:
 def pybootcfg() -> Run:
     """Run pybootcfg as a process."""
     return _runner("pybootcfg.cli.commands", measured=MEASURED)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Callable[[str], Path]:
+    """Unpack an image that the project carries to disk.img."""
+
+    def unpack(name: str) -> Path:
+        image = tmp_path / "disk.img"
+        image.write_bytes(lzma.decompress((HERE / "corpus" / f"{name}.xz").read_bytes()))
+        return image
+
+    return unpack
+
+
+@pytest.fixture
+def inside(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Run inspect in this process, which saves its start: (exit status, stdout)."""
+    from pybootcfg.cli import commands, inspection
+
+    def run(*arguments: str) -> tuple[int, str]:
+        status = inspection.inspect(commands._parser().parse_args(["inspect", *arguments]))
+        return status, capsys.readouterr().out
+
+    return run

@@ -177,7 +177,9 @@ def _openbsd(folder: Path) -> Path:
 
 def _big_endian_pool(folder: Path) -> Path:
     source = BigEndian(pool(*disks("datasets-v15"))).disk()
-    (folder / "pool").write_bytes(source.read(0, source.size))
+    with (folder / "pool").open("wb") as stream:
+        for start in range(0, source.size, 1 << 20):
+            stream.write(source.read(start, min(1 << 20, source.size - start)))
     return folder / "pool"
 
 

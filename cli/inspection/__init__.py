@@ -10,6 +10,7 @@ from pybootcfg.cli.commands import open_guest
 from pybootcfg.cli.display import Page
 from pybootcfg.cli.inspection import document, fields
 from pybootcfg.cli.paths import locate
+from pybootcfg.cli.progress import Counter
 from pybootcfg.errors import ImageError, UsageError
 from pybootcfg.filesystems.base import Options
 from pybootcfg.guest import Guest, GuestVolume
@@ -132,9 +133,11 @@ def _show(options: argparse.Namespace, shown: Iterable[Field]) -> int:
 
     def watched() -> Iterator[Field]:
         nonlocal unreadable
-        for field in shown:
-            unreadable = unreadable or (_unreadable(field) and not _is_blank(field))
-            yield field
+        with Counter("structures") as counter:
+            for field in shown:
+                unreadable = unreadable or (_unreadable(field) and not _is_blank(field))
+                counter.step()
+                yield field
 
     if options.jsonl:
         for field in watched():

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
 
 HEX_BYTES = 8  #: bytes of a field that its line shows; twice as many where the terminal is wide
 WIDE = 132  #: columns from which on it is
-HEX_VALUE = 32  #: bytes of a value that is no text
+HEX_VALUE = 32  #: bytes at most of a longer value that is no text
+FEW = 4  #: bytes of it at least
+WHOLE = 16  #: bytes that are always shown, such as a UUID
 _COLOURS = 6  #: that follow one another
 
 
@@ -69,7 +71,8 @@ class _Rows:
         hexadecimal = shown.hex(" ") + ("…" if len(field.raw) > self.width else "")
         text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in shown)
         address = f"{field.offset:#010x}" if field.size or field.raw or field.children else ""
-        described = describe(field)
+        taken = 13 + 4 * self.width + 2 * level + len(name or field.name) + 2
+        described = describe(field, self.page.columns - taken)
         self.page.line(
             (f"{address:<10}", "offset"),
             "|",
@@ -87,11 +90,14 @@ class _Rows:
         self.page.line(" " * (14 + 4 * self.width - 1), "  " * level, text)
 
 
-def describe(field: Field) -> list[str | tuple[str, str]]:
-    """Return what a field holds: its symbol and number, its text, whether it is valid."""
+def describe(field: Field, room: int = 0) -> list[str | tuple[str, str]]:
+    """Return what a field holds: its symbol and number, its text, whether it is valid.
+
+    `room` is how many characters bytes in hexadecimal may take; few are shown in any case.
+    """
     pieces: list[str | tuple[str, str]] = []
     if isinstance(field.value, bytes):
-        pieces.append((printable(field.symbol) if field.symbol else _bytes(field.value), "value"))
+        pieces.append((printable(field.symbol) if field.symbol else _bytes(field.value, room), "value"))
     elif field.symbol is not None:
         pieces.append((printable(field.symbol) or "none", "value"))
         if field.raw and isinstance(field.value, int):
@@ -107,12 +113,15 @@ def describe(field: Field) -> list[str | tuple[str, str]]:
     return pieces
 
 
-def _bytes(value: bytes) -> str:
+def _bytes(value: bytes, room: int) -> str:
     """Return bytes as text where they are text up to zeros, else the first of them in hexadecimal."""
     stripped = value.rstrip(b"\0")
     if not stripped:
         return "zeros"
     if all(0x20 <= byte < 0x7F for byte in stripped):
         return f'"{stripped.decode("ascii").rstrip()}"'
-    shown = value[:HEX_VALUE].hex()
-    return shown + (f"… ({len(value)} bytes)" if len(value) > HEX_VALUE else "")
+    if len(value) <= max(WHOLE, room // 2):
+        return value.hex()
+    rest = f"… ({len(value)} bytes)"
+    count = min(HEX_VALUE, max(FEW, (room - len(rest)) // 2))
+    return value[:count].hex() + rest

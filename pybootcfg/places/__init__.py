@@ -149,14 +149,22 @@ def _named(guest: Guest, name: str) -> Iterator[Field]:
                 yield field
                 return
             break
+    if volume is None:
+        yield from (one.trace() for one in candidates if _is_below(one.name, name))
+        return
     group = _GROUPS.get(rest, ())
-    found: Iterator[PlacedStructure] = iter(candidates)
-    if volume:
-        found = of_volume(volume, volume.filesystem, volume.filesystem.below(rest))
-    for candidate in found:
-        after = candidate.name.removeprefix(name)
-        if (after != candidate.name and after[:1] in (".", "[")) or candidate.name.endswith(group or "\0"):
-            yield candidate.trace()
+    for prefix in ("", f"{volume.filesystem.family}."):
+        full, found = f"{volume.name}.{prefix}{rest}", False
+        for one in of_volume(volume, volume.filesystem, volume.filesystem.below(prefix + rest)):
+            if _is_below(one.name, full) or one.name.endswith(group or "\0"):
+                found = True
+                yield one.trace()
+        if found:
+            return
+
+
+def _is_below(name: str, above: str) -> bool:
+    return name.startswith(above) and name[len(above) :][:1] in (".", "[")
 
 
 def volume_of(guest: Guest, head: str) -> GuestVolume | None:

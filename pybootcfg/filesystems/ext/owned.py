@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError
-from pybootcfg.filesystems.base import Followed, Stretch, Structure
+from pybootcfg.filesystems.base import Followed, Stretch, Structure, fault
 from pybootcfg.filesystems.ext.directory import record_length
 from pybootcfg.filesystems.ext.htree import ENTRY_SIZE, NODE_OFFSET, ROOT_OFFSET
 from pybootcfg.filesystems.ext.inline import WORD, inline_parts
@@ -172,7 +172,9 @@ def _entries(name: str, data: bytes, offset: int) -> Iterator[Structure]:
             rest = min(length, len(data) - place) - head - entry.name_len
             parts = (("name", entry.name_len), ("unused", rest)) if rest >= 0 else ()
             yield Structure(f"{name}[{number}]", Followed(layout.directory_entry, *parts), offset + place)
-        if length < head or length % 4:
+        if length < layout.MIN_REC_LEN or length % 4 or place + length > len(data):
+            message = f"an entry of {length} bytes with {len(data) - place} bytes left"
+            yield fault(f"{name}[{number}]", ImageError(message, offset=offset + place))
             return
         place += length
         number += 1

@@ -185,8 +185,10 @@ class Structures:
         while place + decoder.size <= len(data):
             entry = decoder.decode(data, place)
             room = min(entry.d_reclen, len(data) - place) - decoder.size
-            if entry.d_reclen % 4 or room < 0:
+            if entry.d_reclen % 4 or room < 0 or place + entry.d_reclen > len(data):
                 yield Structure(f"{name}[{number}]", decoder, offset + place)
+                message = f"an entry of {entry.d_reclen} bytes with {len(data) - place} bytes left"
+                yield fault(f"{name}[{number}]", ImageError(message, offset=offset + place))
                 return
             length = min(entry.d_namlen, room)
             shown = Followed(decoder, ("name", length), ("unused", room - length))

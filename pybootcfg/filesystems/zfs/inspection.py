@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 layout = schema.load("zfs_label")
 
+_MAGIC_SIZE = 8  # bytes
+
 
 class Structures:
     """The structures of one pool."""
@@ -64,7 +66,10 @@ class Structures:
             family, _, rest = name.partition("].")
             objects = self._dataset(family) if family.startswith("zfs.dataset[") else None
         if objects is None:
-            yield from self.listed()
+            if "uberblock[" in name:
+                yield from _uberblocks(self.pool, unused=True)
+            else:
+                yield from self.listed()
             return
         family, number, _ = numbered(rest)
         if family == "object" and 0 < number < 1 << 48:
@@ -88,7 +93,7 @@ class Structures:
                 yield Structure(f"{name}.{part}", decoder, start + offset)
             checksum = start + layout.VDEV_PHYS_SIZE - layout.zio_eck.size
             yield Structure(f"{name}.checksum", layout.zio_eck, checksum)
-        yield from _uberblocks(self.pool)
+        yield from _uberblocks(self.pool, unused=False)
 
     def _dataset(self, name: str) -> Objects | None:
         wanted = name.removeprefix("zfs.dataset[").encode("utf-8", "surrogateescape")
@@ -121,7 +126,8 @@ class Structures:
                 yield fault(f"zfs.dataset[{printable(directory.name)}]", error)
 
 
-def _uberblocks(pool: Pool) -> Iterator[Structure]:
+def _uberblocks(pool: Pool, *, unused: bool) -> Iterator[Structure]:
+    """Yield the uberblocks of all labels; slots that were never written only with `unused`."""
     device, active = pool.devices[0], pool.uberblock
     ashift = nvlist.number(nvlist.child(device.config, "vdev_tree"), "ashift")
     shift = min(max(ashift, layout.UBERBLOCK_SHIFT), layout.MAX_UBERBLOCK_SHIFT)
@@ -132,6 +138,8 @@ def _uberblocks(pool: Pool) -> Iterator[Structure]:
         ring = start + layout.VDEV_UBERBLOCK_RING_OFFSET
         for slot in range(layout.VDEV_UBERBLOCK_RING >> shift):
             offset = ring + (slot << shift)
+            if not unused and not any(device.source.read(offset, _MAGIC_SIZE, "uberblock")):
+                continue
             if number == active.label:
                 yield Structure(f"zfs.uberblock[{slot}]", decoder, offset)
             yield Structure(f"zfs.label[{number}].uberblock[{slot}]", decoder, offset)
