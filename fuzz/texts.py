@@ -39,6 +39,7 @@ class TextGuest(Guest):
     """The disk of examples/ with files that the input brings along, which can also be listed."""
 
     def __init__(self, files: dict[str, bytes]) -> None:
+        limits.begin()
         source = seeds.load("examples/sample.img.xz").sources()[0]
         super().__init__([Disk(1, source, read_table(source))], Options())
         self.loose = {FileRef(path, self.listed[0].name): text for path, text in files.items()}
