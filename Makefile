@@ -6,7 +6,7 @@ JOBS   ?= $(shell nproc)
 SOURCES = pyproject.toml setup.py $(wildcard requirements/*.txt) \
           $(shell find pybootcfg formats grammars cli -name '*.py' -o -name '*.lark')
 
-.PHONY: demo test coverage lint mutants judges bench faults manual soak snapshots lock clean
+.PHONY: demo test coverage lint mutants judges bench faults manual soak fuzz snapshots lock clean
 
 demo: $(VENV)/.run
 	$(BIN)/python examples/demo.py
@@ -54,6 +54,12 @@ mutants: $(VENV)/.dev
 soak: $(VENV)/.dev
 	PYBOOTCFG_KILLS=1000 $(BIN)/pytest -s tests/test_libxl_kills.py -k random
 
+# Fuzzes all targets, or TARGETS of them, for SECONDS each; inputs and findings are kept in .fuzz/.
+SECONDS ?= 60
+fuzz: $(VENV)/.run
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/fuzz.txt
+	$(BIN)/python fuzz --seconds $(SECONDS) $(TARGETS)
+
 # Rewrites the snapshots after a wanted change; look at the difference before committing it.
 snapshots: $(VENV)/.dev
 	$(BIN)/pytest --snapshot-update
@@ -72,9 +78,9 @@ $(VENV)/.dev: $(VENV)/.run
 
 # Resolves the requirements anew; needs pip-tools.
 lock:
-	cd requirements && for set in run dev; do \
+	cd requirements && for set in run dev fuzz; do \
 	  pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-header --no-annotate \
 	    --no-emit-index-url --no-emit-find-links --output-file $$set.txt $$set.in; done
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .fuzz

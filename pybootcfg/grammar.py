@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import bisect
 import functools
-from itertools import accumulate
 
 from pybootcfg import limits
 from pybootcfg.bytecode import import_module
@@ -91,7 +90,12 @@ class Text:
     def _starts(self) -> Sequence[int]:
         from array import array  # a text of nothing but newlines has millions of lines
 
-        return array("I", accumulate((len(line) + 1 for line in self.text.split("\n")[:-1]), initial=0))
+        starts, start = array("I"), 0
+        append, find = starts.append, self.text.find
+        append(0)
+        while start := find("\n", start) + 1:
+            append(start)
+        return starts
 
     def line(self, offset: int) -> int:
         """Return the number in the file, from 1, of the line that `offset` is in."""

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.lark import from_lark
 from memory_machine import MemoryMachine
 
-from pybootcfg import dialects, formats, grammar, grammars, schema
+from pybootcfg import dialects, formats, grammar, grammars, schema, tables
 from pybootcfg.boot import Request, find_boot
 from pybootcfg.cli.listing import menu_json
 from pybootcfg.dialects.base import Settings
@@ -176,7 +176,7 @@ def test_words_in_any_order_are_a_menu_or_an_error(name: str) -> None:
     check()
 
 
-@pytest.mark.parametrize("name", grammar._names())
+@pytest.mark.parametrize("name", tables.names())
 @settings(max_examples=100, deadline=None)
 @given(text=st.text(st.sampled_from("ab= \t\n\\\"'${}()#<>[];|&,0xé\0\udcff")))
 def test_any_text_is_a_tree_or_a_mistake_in_a_place(name: str, text: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
+
 from pybootcfg import grammar, limits
 from pybootcfg.dialects.grub2 import syntax as grub2_syntax
 from pybootcfg.errors import BootcfgError, ConfigError
@@ -21,7 +23,7 @@ def syntax_tree(data: bytes, dialect: str, file: str) -> Field:
     root = Field("syntax", dialect, 0)
     try:
         walk = _Walk(data, _text(data, dialect, file))
-        for part in _parts(walk.text, dialect):
+        for part in _parts(walk.text, dialect, walk.budget):
             if isinstance(part, ConfigError):
                 root.children.append(Field("mistake", "error", 0, error=str(part)))
             else:
@@ -41,12 +43,13 @@ def _text(data: bytes, dialect: str, file: str) -> Text:
     return Text(text.replace("\r", ""), file)
 
 
-def _parts(text: Text, dialect: str) -> Iterator[Tree | ConfigError]:
+def _parts(text: Text, dialect: str, budget: limits.Budget) -> Iterator[Tree | ConfigError]:
     if dialect == "grub2":
         yield from grub2_syntax.units(text)
     elif dialect == "syslinux":
         parser, offset = grammar.load(dialect), 0
         while offset < len(text.text):
+            budget.spend()  # most lines of nothing make no tree
             tree, offset = parser.parse_prefix(text, offset)
             yield from tree.trees()
     else:
@@ -59,9 +62,9 @@ class _Walk:
     def __init__(self, data: bytes, text: Text) -> None:
         self.text = text
         self.budget = limits.INSPECT_NODES.budget("syntax tree")
-        self._starts = [0]
-        for line in data.split(b"\n"):
-            self._starts.append(self._starts[-1] + len(line) + 1)
+        self._starts, start = array("I", [0]), 0
+        while start := data.find(b"\n", start) + 1:
+            self._starts.append(start)
 
     def add(self, tree: Tree, root: Field) -> None:
         """Add a tree and all that is below it to `root`."""
