@@ -146,6 +146,7 @@ def test_a_run_that_is_told_to_end_ends_at_whatever_it_counts_next() -> None:
         with pytest.raises(LimitExceeded) as caught:
             count()
         assert caught.value is error
+    assert limits.expire(limits.TOTAL_TIME) is error  # which was the first
     limits.begin()
     limits.TOTAL_READ.add()
 

@@ -138,3 +138,9 @@ def test_json_keeps_what_is_not_utf8() -> None:
     assert format_answer(Answer("K", None, args), "json") == (
         b'{"schema": 1, "kernel": "K", "ramdisk": null, "args": "\\udcff\\u00e9"}\n'
     )
+
+
+def test_both_kinds_of_quotes() -> None:
+    """As Python's repr: the single quote is escaped where both occur."""
+    text = "a'b\"c"
+    assert format_answer(Answer("/k", None, text), "sxp").endswith(f"(args {text!r})".encode())
