@@ -552,7 +552,7 @@ def test_copies_where_sparse_super2_puts_them(tmp_path: Path) -> None:
 def test_extents_at_the_end_of_what_can_be(extents: Image) -> None:
     start = extents.inode("file")
     extents.put(start + 40 + 2, "H", 1)
-    extents.put(start + 40 + 12, "I", 0xFFFFFFF0)
+    extents.put(start + 40 + 12, "I", 0xFFFFFFFB)
     extents.put(start + 4, "I", 0xFFFFFFFF)
     extents.put(start + 0x6C, "I", 0x3FF)
     with pytest.raises(ImageError, match="an extent ends at block"):
