@@ -80,14 +80,23 @@ class Mutant(NamedTuple):
 def mutants(module: str, source: str) -> Iterator[Mutant]:
     """Yield every mutant of a module."""
     tree = ast.parse(source)
+    types = {id(part) for note in annotations(tree) for part in ast.walk(note)}
     for index, node in enumerate(ast.walk(tree)):
-        for change in changes(node):
+        for change in () if id(node) in types else changes(node):
             mutated = copy.deepcopy(tree)
             place = next(one for number, one in enumerate(ast.walk(mutated)) if number == index)
             if apply(place, change):
                 text = ast.unparse(ast.fix_missing_locations(mutated))
                 before, after = ast.unparse(node), ast.unparse(place)
                 yield Mutant(module, getattr(node, "lineno", 0), first_line(before), first_line(after), text)
+
+
+def annotations(tree: ast.AST) -> Iterator[ast.AST]:
+    """Yield the types that a module writes down, which nothing looks at when it runs."""
+    for node in ast.walk(tree):
+        for note in (getattr(node, "annotation", None), getattr(node, "returns", None)):
+            if note is not None:
+                yield note
 
 
 def first_line(text: str) -> str:

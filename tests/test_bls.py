@@ -27,6 +27,7 @@ from pybootcfg.filesystems.base import Options
 from pybootcfg.filesystems.pe import PortableExecutable
 from pybootcfg.formats import pe
 from pybootcfg.guest import Configuration, Guest
+from pybootcfg.kind import Kind
 from pybootcfg.menu import Entry, EntryKind, FileRef, Menu
 from pybootcfg.source import MemorySource
 
@@ -721,3 +722,33 @@ def test_an_executable_without_a_kernel_is_booted_as_it_is(tmp_path: Path) -> No
     (tmp_path / "loader/entries/e.conf").write_text("linux /EFI/Linux/a.efi\noptions x\n")
     found = boot.find_boot(guest, Request())
     assert (str(found.kernel), found.args) == ("p0:/EFI/Linux/a.efi", "x")
+
+
+def test_sections_are_files_and_profiles_directories() -> None:
+    """A section that is longer in memory than in the file ends in zeros, as a loader maps it."""
+    image = unified(*MAIN, (".profile", b"ID=main\n"), (".profile", b"ID=rescue\n"))
+    long = image.replace(
+        b".uname\0\0" + (5).to_bytes(4, "little"), b".uname\0\0" + (5 + 1000).to_bytes(4, "little")
+    )
+    assert long != image
+    executable = PortableExecutable(MemorySource(long, "test"), Options())
+    assert executable.name == "pe"
+    root = executable.root
+    nodes = {name: node for name, node in root.entries() if not name.startswith(b"@")}
+    assert len({node.key for node in (root, root.lookup(b"@1"), *nodes.values()) if node}) == len(nodes) + 2
+    for node in nodes.values():
+        assert (node.kind, list(node.entries()), node.lookup(b"x"), node.target()) == (
+            Kind.FILE,
+            [],
+            None,
+            b"",
+        )
+    for folder in (root, root.lookup(b"@1")):
+        assert folder is not None
+        assert (folder.kind, folder.size, list(folder.runs()), folder.target()) == (
+            Kind.DIRECTORY,
+            0,
+            [],
+            b"",
+        )
+    assert nodes[b".uname"].read() == b"6.1.0".ljust(512, b"\0") + bytes(1005 - 512)

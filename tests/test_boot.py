@@ -5,11 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from guests import make_guest, needs_mke2fs
+from zfs_image import disks as zfs_disks
 
+from pybootcfg import limits
 from pybootcfg.boot import Abandoned, Boot, NothingBootableError, Request, find_boot, find_configuration
-from pybootcfg.errors import ImageError
+from pybootcfg.errors import GuestFileMissing, ImageError, LimitExceeded
+from pybootcfg.extraction import copy_file
 from pybootcfg.guest import Guest
 from pybootcfg.menu import FileRef, Menu
+from pybootcfg.source import MemorySource
 
 
 def guest_of(folder: Path, files: dict[str, str]) -> Guest:
@@ -152,3 +157,61 @@ def test_a_file_that_is_opened_twice_as_a_disk_is_opened_once(tmp_path: Path, sa
     first = guest.volume(guest.loopback(image))
     assert guest.volume(guest.loopback(image)) is first
     assert first.mountable is not None
+
+
+# --- ZFS, further disks, other kinds of kernels ------------------------------------------------------------
+
+
+def test_a_dataset_that_the_arguments_name_is_where_the_kernel_is_looked_for() -> None:
+    guest = Guest.of_sources(zfs_disks("datasets-v15"))
+    found = find_boot(guest, Request(kernel="/boot/vmlinuz", args="-B zfs-bootfs=rpool/ROOT/be,x=y quiet"))
+    assert found.kernel == FileRef("/boot/vmlinuz", "p0[rpool/ROOT/be]")
+    with pytest.raises(NothingBootableError, match="rpool/none"):
+        find_boot(guest, Request(kernel="/boot/vmlinuz", args="zfs-bootfs=rpool/none"))
+
+
+def test_grubs_names_of_files_on_zfs() -> None:
+    guest = Guest.of_sources(zfs_disks("datasets-v15"))
+    own = guest.node(FileRef("/boot/vmlinuz", "p0"))
+    assert guest.node(FileRef("/ROOT/be@/boot/vmlinuz", "p0")).key == own.key
+    with pytest.raises(GuestFileMissing):
+        guest.node(FileRef("/ROOT/none@/boot/vmlinuz", "p0"))
+
+
+@needs_mke2fs
+def test_a_kernel_is_looked_for_beside_its_configuration_when_it_is_not_where_it_should_be(
+    tmp_path: Path,
+) -> None:
+    config = b"menuentry A { linux (hd1)/k a; }\n"
+    first = make_guest(tmp_path, {"boot/grub/grub.cfg": config, "k": b"kernel"})
+    second = make_guest(tmp_path, {"other": b"x"}, name="second.img")
+    found = find_boot(Guest.open([str(first), str(second)]), Request())
+    assert str(found.kernel) == "p0:/k"
+    assert any("d2p0:/k is not there, but p0:/k is" in reason for reason in found.reasons)
+
+
+def test_a_disk_of_zeros_has_no_configuration() -> None:
+    assert find_configuration(Guest.of_sources([MemorySource(bytes(1 << 20), "zeros")])) is None
+
+
+def test_a_kernel_that_only_looks_like_a_program_is_booted_as_it_is(tmp_path: Path) -> None:
+    guest = guest_of(tmp_path, {GRUB: "menuentry A { linux /k; }\n"})
+    (tmp_path / "k").write_bytes(b"MZ" + bytes(58) + b"\xff" * 4)
+    assert find_boot(guest, Request()).kernel == FileRef("/k", "p0")
+
+
+def test_paths_stop_at_the_root_and_at_files(tmp_path: Path) -> None:
+    guest = guest_of(tmp_path, {"/dir/a": "x"})
+    assert guest.node(FileRef("/../../dir/../../dir/a", "p0")).size == 1
+    with pytest.raises(GuestFileMissing, match="not a directory on the way"):
+        guest.node(FileRef("/dir/a/b", "p0"))
+
+
+def test_a_file_is_copied_up_to_its_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    node = guest_of(tmp_path, {"/k": "kernel"}).node(FileRef("/k", "p0"))
+    with (tmp_path / "out").open("wb", buffering=0) as out:
+        assert copy_file(node, out.fileno()) == 6
+    assert (tmp_path / "out").read_text() == "kernel"
+    monkeypatch.setattr(limits.FILE_SIZE, "value", 5)
+    with pytest.raises(LimitExceeded, match="file-size"), (tmp_path / "out").open("wb", buffering=0) as out:
+        copy_file(node, out.fileno())

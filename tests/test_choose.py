@@ -103,3 +103,33 @@ def test_wanted_in_vain(wanted: str) -> None:
 
 def test_wanted_entries_need_no_kernel() -> None:
     assert choose(menu(entry("-", kernel=False)), "-").entry.title == "-"
+
+
+def test_the_reasons_are_told_in_their_order() -> None:
+    broken, other = entry("Broken", kernel=False), entry("Other", kernel=False)
+    assert choose(menu(broken, other, entry("B"), defaults=("0", "1"))).reasons == (
+        "the default 0 is Broken",
+        "that cannot be booted, so the fallback 1 is tried",
+        "the default 1 is Other",
+        "Other has no kernel that could be booted",
+        "the first that can be booted is B",
+    )
+    assert choose(menu(entry("A"), entry("B"))).reasons == (
+        "no default is set, so the first entry is taken: A",
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "more"), [(0, "it has none"), (1, "it has 0: E"), (20, "19: E"), (21, "19: E and 1 more")]
+)
+def test_twenty_entries_are_named_to_choose_from(count: int, more: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        choose(menu(*[entry("E")] * count), "none")
+    assert caught.value.hint.endswith(more)
+
+
+def test_a_number_of_ten_digits_is_no_index() -> None:
+    many = menu(*[entry("E")] * 3)
+    assert choose(many, "000000002").index == 2
+    with pytest.raises(UsageError):
+        choose(many, "0000000002")

@@ -287,3 +287,44 @@ def test_noise_in_the_metadata(volume: Volume) -> None:
                 dict(listing(filesystem.root))
         except (BootcfgError, RecursionError):  # listing() does not look for loops
             pass
+
+
+def test_a_volume_without_label_and_table(volume: Volume) -> None:
+    """Both entries may be unused: no label then, and names compare by Unicode's own table."""
+    for kind in (0x83, 0x82):
+        volume.image[slot(volume, kind)] = kind & 0x7F
+    filesystem = open_bytes(volume.image)
+    assert filesystem.label == ""
+    assert filesystem.root.lookup(b"VMLINUZ") is not None
+    assert "there is no up-case table; that of Unicode is used" in filesystem.warnings
+
+
+def test_a_label_that_cannot_be_read(volume: Volume) -> None:
+    """The root directory leads back into itself, so that no search in it comes to an end."""
+    struct.pack_into("<I", volume.image, volume.fat + 4 * volume.root, volume.root)
+    volume.image[slot(volume, 0x83)] = 3
+    start = volume.offset(volume.root)
+    for place in range(start, start + volume.cluster_size, 32):
+        if not volume.image[place]:
+            volume.image[place] = 1  # not the end of the directory
+    filesystem = open_bytes(volume.image)
+    assert filesystem.label == ""
+    assert any(warning.startswith("the label cannot be read") for warning in filesystem.warnings)
+
+
+def test_a_time_without_an_offset_is_taken_as_utc(volume: Volume) -> None:
+    (name, node) = next(iter(open_bytes(volume.image).root.entries()))
+    place = slot(volume, 0x85)
+    before = node.mtime
+    assert before is not None
+    offset = volume.image[place + 23]
+    assert offset & 0x80
+    quarters = (offset & 0x7F) - (0x80 if offset & 0x40 else 0)
+    volume.image[place + 23] = 0
+    assert open_bytes(volume.image).root.lookup(name).mtime == before + quarters * 900  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("size", [512, 5000, 12 * 512])
+def test_a_boot_region_that_is_cut_off(volume: Volume, size: int) -> None:
+    with pytest.raises(ImageError):
+        open_bytes(volume.image[:size]).root.lookup(b"vmlinuz")

@@ -24,6 +24,7 @@ from ext_image import (
 )
 
 from pybootcfg import limits
+from pybootcfg.checksums import crc32c
 from pybootcfg.errors import BootcfgError, ImageError
 from pybootcfg.filesystems.base import Hole
 from pybootcfg.filesystems.ext import Ext
@@ -524,3 +525,85 @@ def interesting(image: Image) -> list[int]:
         if start:
             places += range(start, start + 128)
     return places
+
+
+# --- what hardly any image has -----------------------------------------------------------------------------
+
+
+def test_more_blocks_than_64_bits_have_bytes(tmp_path: Path) -> None:
+    image = Image(tmp_path, "-t ext4 -O 64bit,^metadata_csum,^has_journal")
+    image.put(SUPERBLOCK + 0x150, "I", 0xFFFFFFFF)
+    with pytest.raises(ImageError, match=r"\d+ blocks"):
+        image.open()
+
+
+def test_copies_where_sparse_super2_puts_them(tmp_path: Path) -> None:
+    """s_backup_bgs names the two groups that have copies."""
+    image = Image(tmp_path, "-t ext4 -O sparse_super2,^resize_inode,^has_journal -g 2048")
+    groups = struct.unpack_from("<2I", image.data, SUPERBLOCK + 0x24C)
+    expected = listing(image.open())
+    filesystem = image.open()
+    assert [group for group in range(4) if filesystem.superblock.has_copy(group)] == [0, *groups]
+    image.data[SUPERBLOCK : SUPERBLOCK + 1024] = bytes(1024)
+    with suppress(ImageError):  # unless it is looked for where other file systems have it
+        assert listing(image.open()) == expected
+
+
+def test_extents_at_the_end_of_what_can_be(extents: Image) -> None:
+    start = extents.inode("file")
+    extents.put(start + 40 + 2, "H", 1)
+    extents.put(start + 40 + 12, "I", 0xFFFFFFFB)
+    extents.put(start + 4, "I", 0xFFFFFFFF)
+    extents.put(start + 0x6C, "I", 0x3FF)
+    with pytest.raises(ImageError, match="an extent ends at block"):
+        list(extents.open().walk(b"/file").runs())
+
+
+def test_an_index_of_extents_without_entries(extents: Image) -> None:
+    start = extents.inode("file")
+    extents.put(start + 40 + 2, "HHH", 0, 4, 1)
+    with pytest.raises(ImageError, match="an extent index without entries"):
+        extents.open().walk(b"/file").read()
+
+
+def test_hashes_of_encrypted_names_are_no_index(plain: Image) -> None:
+    """Version 6, SipHash, needs the key: the directory is scanned, and found is what is there."""
+    plain.put(plain.block("d") + 0x1C, "B", 6)
+    filesystem = plain.open()
+    assert filesystem.walk(f"/d/name007{'n' * 100}".encode()).size == 0
+    with pytest.raises(BootcfgError, match="no such file"):
+        filesystem.walk(b"/d/none")
+
+
+@pytest.mark.parametrize("position", [1, 2])
+def test_journals_that_are_no_file_or_not_there(tmp_path: Path, position: int) -> None:
+    """The journal's inode made a directory's, or left out; the image is read as it is, with a warning."""
+    image = Image(tmp_path, "-t ext4 -O ^metadata_csum,^64bit -J size=1")
+    incompat = struct.unpack_from("<I", image.data, SUPERBLOCK + 0x60)[0]
+    image.put(SUPERBLOCK + 0x60, "I", incompat | 4)  # needs_recovery
+    image.put(SUPERBLOCK + 0xE0, "I", 0 if position == 1 else 2)
+    image.put(SUPERBLOCK + 0xFD, "B", 0)  # s_jnl_backup_type
+    filesystem = image.open()
+    assert any("journal" in warning for warning in filesystem.warnings)
+    assert look(filesystem.walk(b"/small/a")).size == 1
+
+
+def test_a_short_inode_tail_with_checksums(tmp_path: Path) -> None:
+    """With i_extra_isize below 4 there is no i_checksum_hi, and the lower half is all there is."""
+    image = Image(tmp_path, "-t ext4 -O ^has_journal")
+    start = image.inode("file")
+    image.put(start + 128, "H", 2)
+    filesystem = image.open()
+    assert look(filesystem.walk(b"/file")).size == 307200
+    assert any("checksum" in warning for warning in filesystem.warnings)
+    number = int(debugfs(image.path, "stat file").split("Inode: ")[1].split()[0])
+    uuid = bytes(image.data[SUPERBLOCK + 0x68 : SUPERBLOCK + 0x78])
+    seed = crc32c(
+        struct.pack("<II", number, struct.unpack_from("<I", image.data, start + 0x64)[0]), crc32c(uuid)
+    )
+    raw = bytearray(image.data[start : start + 256])
+    raw[0x7C:0x7E] = bytes(2)
+    image.put(start + 0x7C, "H", crc32c(bytes(raw), seed) & 0xFFFF)
+    filesystem = image.open()
+    assert look(filesystem.walk(b"/file")).size == 307200
+    assert not any("file" in warning and "checksum" in warning for warning in filesystem.warnings)

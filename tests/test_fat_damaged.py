@@ -15,6 +15,7 @@ from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded, Unsupporte
 from pybootcfg.filesystems import open_filesystem
 from pybootcfg.filesystems.base import Filesystem, Options, Run
 from pybootcfg.filesystems.fat import Fat
+from pybootcfg.filesystems.fat.directory import label_text
 from pybootcfg.source import MemorySource
 
 KERNEL = "/vmlinuz-6.1.0-test"
@@ -389,3 +390,36 @@ def test_noise_in_the_metadata() -> None:
         for _ in range(chance.randrange(1, 30)):
             image[chance.randrange(12288)] = chance.choice((0, 1, 0xFF, 0xF7, 0x7F, chance.randrange(256)))
         outcome(image)
+
+
+# --- what only FAT32 has -------------------------------------------------------------------------
+
+
+def test_a_version_that_is_not_known() -> None:
+    disk = Disk(carried("fat32"))
+    disk.image[42:44] = b"\x02\x01"
+    filesystem = open_bytes(disk.image)
+    assert warned(filesystem, "the FAT32 version 1.2 is not known")
+    assert is_right("fat32", kernel(filesystem))
+
+
+@pytest.mark.parametrize("sector", [0, 0xFFFF])
+def test_there_need_be_no_fsinfo(sector: int) -> None:
+    disk = Disk(carried("fat32"))
+    disk.image[48:50] = sector.to_bytes(2, "little")
+    filesystem = open_bytes(disk.image)
+    assert not warned(filesystem, "FSInfo")
+    assert is_right("fat32", kernel(filesystem))
+
+
+def test_a_fat_without_sectors() -> None:
+    disk = Disk(carried("fat32"))
+    for start in (0, 6 * disk.sector):  # and its backup
+        disk.image[start + 36 : start + 40] = bytes(4)
+    with pytest.raises(ImageError, match="its FAT has no sectors"):
+        open_bytes(disk.image)
+
+
+def test_a_label_that_begins_as_deleted_entries_do() -> None:
+    """0x05 stands for 0xE5 there, which is a letter in Shift-JIS."""
+    assert label_text(b"\x05BCDEFGHIJK") == label_text(b"\xe5BCDEFGHIJK") != label_text(b"ABCDEFGHIJK")

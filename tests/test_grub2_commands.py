@@ -242,3 +242,27 @@ def test_snippets_that_cannot_be_read_are_passed_over() -> None:
     menu = grub2.interpret(Broken(files, LABELLED), CONFIG, Settings({**ROOT, "grub_platform": "efi"}))
     assert [item.title for item in menu.items] == ["A"]
     assert any(warning.startswith("blscfg: ") for warning in menu.warnings)
+
+
+def test_commands_for_other_machines_do_nothing() -> None:
+    assert printed("drivemap -s hd0 hd1\nxnu_splash x\necho $?\n") == "0\n"
+
+
+def test_several_fonts_at_once() -> None:
+    machine = MemoryMachine({"/f/a.pf2": "x", "/boot/grub/fonts/b.pf2": "x"}, LABELLED)
+    assert printed("loadfont /f/a.pf2 b (hd0)/f/a.pf2\necho $?\nloadfont b none\necho $?\n", machine) == (
+        "0\nerror: file `/boot/grub/fonts/none.pf2' not found.\n5\n"
+    )
+
+
+def test_an_image_that_a_limit_keeps_from_being_looked_into_ends_the_run() -> None:
+    class Full(MemoryMachine):
+        def loopback(self, image: FileRef) -> str:
+            raise LimitExceeded("loopbacks", 65, 64, str(image))
+
+    with pytest.raises(LimitExceeded, match="loopbacks"):
+        printed("loopback l /image\nls (l)/\ncat (l)/x\n", Full({"/image": "x"}, LABELLED))
+
+
+def test_a_kernel_without_a_closing_bracket_in_its_name() -> None:
+    assert entry_of("linux (hd0/k").kernel == FileRef("(hd0/k")

@@ -146,6 +146,7 @@ def test_a_run_that_is_told_to_end_ends_at_whatever_it_counts_next() -> None:
         with pytest.raises(LimitExceeded) as caught:
             count()
         assert caught.value is error
+    assert limits.expire(limits.TOTAL_TIME) is error  # which was the first
     limits.begin()
     limits.TOTAL_READ.add()
 
@@ -320,3 +321,23 @@ def test_a_lower_limit_of_the_caller_stays() -> None:
     body = "import resource; print(resource.getrlimit(resource.RLIMIT_CPU))"
     assert kept(body, prepare=prepare).stdout == "(3, 5)\n"
     assert kept(body, "total-cpu=4", prepare=prepare).stdout == "(4, 5)\n"
+
+
+def test_a_process_starts_with_the_totals_as_they_stand_in_the_table() -> None:
+    """Before a run was begun, and in the first one."""
+    code = """
+from pybootcfg import limits
+def state(): return all(total.cap == total.value and total.spent == 0 for total in limits.TOTALS)
+first = state()
+limits.TOTAL_READS.add(5)
+limits.begin()
+print(first, state(), len(limits.TOTALS))
+"""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.split() == [
+        "True",
+        "True",
+        str(sum(isinstance(row, limits.Total) for row in NAMES.values())),
+    ]

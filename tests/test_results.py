@@ -138,3 +138,38 @@ def test_json_keeps_what_is_not_utf8() -> None:
     assert format_answer(Answer("K", None, args), "json") == (
         b'{"schema": 1, "kernel": "K", "ramdisk": null, "args": "\\udcff\\u00e9"}\n'
     )
+
+
+def test_both_kinds_of_quotes() -> None:
+    """As Python's repr: the single quote is escaped where both occur."""
+    text = "a'b\"c"
+    assert format_answer(Answer("/k", None, text), "sxp").endswith(f"(args {text!r})".encode())
+
+
+@pytest.mark.parametrize(
+    ("form", "args", "words"),
+    [
+        ("sxp", "a\0b", "the args holds a NUL byte"),
+        ("simple", "a\0b", "the args holds a NUL byte"),
+        ("simple0", "a\0b", "the args holds a NUL byte"),
+        ("simple", "a\nb", "the args holds a newline"),
+        ("simple", "a\n\0b", "the args holds a newline"),
+        ("simple0", "x" * 8188, "the args is 8188 bytes long; libxl reads at most 8186"),
+    ],
+)
+def test_what_a_form_cannot_hold_is_named(form: str, args: str, words: str) -> None:
+    with pytest.raises(BootcfgError) as caught:
+        format_answer(Answer("/k", None, args), form)
+    assert str(caught.value).startswith(words)
+
+
+def test_the_longest_arguments_that_libxl_reads() -> None:
+    """Its buffer holds 8192 bytes, of which it wants one free (libxl_bootloader.c)."""
+    assert libxl_reads(format_answer(Answer("/k", None, "x" * 8186), "simple0"))["args"] == b"x" * 8186
+
+
+@pytest.mark.parametrize("code", [1, 0x1F, 0x20, 0x7E, 0x7F, 0x80])
+def test_what_is_escaped_is_what_python_escapes(code: int) -> None:
+    text = chr(code) if code < 0x80 else "\udc80"
+    wanted = repr(text).encode() if code < 0x80 else b"'\x80'"
+    assert format_answer(Answer("/k", None, text), "sxp") == b"linux (kernel '/k')(args " + wanted + b")"

@@ -603,6 +603,100 @@ def test_swap_without_a_vtoc_stays_a_volume() -> None:
     assert [(v.type, v.grub) for v in table.volumes] == [("0x82", "msdos1")]
 
 
+def openbsd_label(*used: tuple[int, int, int]) -> bytes:
+    """Return OpenBSD's disklabel of version 1 with partitions (p_offset, p_size, p_fstype)."""
+    fields: dict[str, Any] = {
+        **dict.fromkeys([part.name for part in disklabel.openbsd_disklabel.subcons], 0),
+        "d_magic": None,
+        "d_magic2": None,
+        "d_typename": bytes(16),
+        "d_packname": bytes(16),
+        "d_uid": bytes(8),
+        "d_drivedata": [0] * 5,
+        "d_spare4": [0] * 5,
+        "d_spare": [0] * 4,
+        "d_secsize": 512,
+        "d_npartitions": len(used),
+        "d_version": 1,
+    }
+    rows = b"".join(
+        disklabel.openbsd_partition.build(
+            {
+                "p_offset": offset & 0xFFFFFFFF,
+                "p_offseth": offset >> 32,
+                "p_size": size & 0xFFFFFFFF,
+                "p_sizeh": size >> 32,
+                "p_fstype": kind,
+                "p_fragblock": 0,
+                "p_cpg": 0,
+            }
+        )
+        for offset, size, kind in used
+    )
+    data = disklabel.openbsd_disklabel.build(fields) + rows
+    checksum = bytes(functools.reduce(operator.xor, data[start::2]) for start in (0, 1))
+    return data[:136] + checksum + data[138:]
+
+
+def test_high_words_of_openbsd() -> None:
+    """disklabel(5) of OpenBSD: DL_GETPOFFSET and DL_GETPSIZE put p_offseth and p_sizeh above 32 bits."""
+    rows = [(2064, 1000, 7), (2064 + (1 << 32), 500, 7), (2064, 1000 + (1 << 32), 7)]
+    disk = Disk().put(0, record({**SLICE, "os_type": 0xA6})).put(2049 * 512, openbsd_label(*rows))
+    table = disk.read()
+    assert places(table) == [(2064, 1000), (2064, 1000 + (1 << 32))]
+    assert table.warnings[0].startswith("partition b of the disklabel")
+
+
+def test_a_label_that_has_nothing_leaves_the_slice() -> None:
+    table = Disk().put(0, record(SLICE)).put(2049 * 512, label()).read()
+    assert places(table) == [(2048, 4096)]
+
+
+def test_both_headers_damaged_and_another_revision() -> None:
+    entries = gpt_entries((64, 127))
+    bad = gpt_header(entries, partition_entry_array_crc32=1)
+    backup = gpt_header(entries, my_lba=8191, alternate_lba=1, partition_entry_lba=8159, revision=0x20000)
+    disk = gpt_disk(entries, primary=bytes(92), backup=backup)
+    assert disk.read().warnings[-1] == "the GPT has revision 0x20000"
+    wrong = gpt_header(
+        entries, my_lba=8191, alternate_lba=1, partition_entry_lba=8159, partition_entry_array_crc32=1
+    )
+    table = gpt_disk(entries, primary=bytes(92), backup=wrong).read()
+    assert any(warning.startswith("the backup GPT header is damaged") for warning in table.warnings)
+    assert places(table) == [(64, 64)]
+    assert bad != wrong
+
+
+def test_a_boot_record_with_two_links() -> None:
+    disk = Disk().put(0, record(entry(2048, 4096, 5)))
+    disk.put(2048 * 512, boot_record(entry(63, 100), entry(1000, 500, 5), entry(2000, 500, 5)))
+    disk.put(3048 * 512, boot_record(entry(63, 100)))
+    table = disk.read()
+    assert places(table) == [(2111, 100), (3111, 100)]
+    assert "ebr[0] has more than one link; the first is followed" in table.warnings
+
+
+def test_a_gpt_that_a_file_system_was_put_over() -> None:
+    """mkfs on the whole disk leaves the header in sector 1 where the file system has no use for it."""
+    disk = gpt_disk(ENTRIES).put(0, ntfs_boot_sector())
+    assert [volume.name for volume in disk.read().volumes] == ["p0"]
+
+
+def test_a_slice_that_ends_before_its_vtoc() -> None:
+    table = Disk(2049 * 512 + 100).put(0, record(entry(2048, 4096, 0xBF))).read()
+    assert [volume.grub for volume in table.volumes] == ["msdos1"]
+
+
+def test_a_vtoc_of_nothing_but_the_whole() -> None:
+    data = x86_label((5, 0, 4096))
+    table = Disk().put(0, record({**SLICE, "os_type": 0xBF})).put(2049 * 512, data).read()
+    assert [volume.grub for volume in table.volumes] == ["msdos1"]
+
+
+def test_the_magic_of_a_sparc_label_alone_is_no_label() -> None:
+    assert Disk().put(508, vtoc.DKL_MAGIC.to_bytes(2, "big")).read().kind == "none"
+
+
 # --- anything ------------------------------------------------------------------------------------
 
 SEEDS = [

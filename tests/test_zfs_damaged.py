@@ -289,3 +289,46 @@ def test_labels_of_an_earlier_pool() -> None:
     assert found.label == "rpool"
     assert found.walk(b"/boot/grub/grub.cfg").read() == b"changed\n"
     assert any("another pool" in warning for warning in found.warnings)
+
+
+# --- labels that say something else ------------------------------------------------------------------------
+
+STATE = b"state\0\0\0" + bytes(3) + b"\x08" + bytes(3) + b"\x01" + bytes(7)
+
+
+@pytest.mark.parametrize(
+    ("state", "error", "words"),
+    [
+        (2, ImageError, "the pool rpool was destroyed"),
+        (3, UnsupportedFeature, "it is a spare or cache device, not a pool"),
+        (4, UnsupportedFeature, "it is a spare or cache device, not a pool"),
+    ],
+)
+def test_disks_that_are_no_pool_any_more(state: int, error: type[BootcfgError], words: str) -> None:
+    """sys/fs/zfs.h, pool_state_t: destroyed, spare, cache."""
+    (disk,) = disks("datasets-v15")
+    body = disk.read(16384, 114688)
+    was = body[body.index(STATE) + len(STATE)]
+    with pytest.raises(error, match=words):
+        pool(resealed(disk, STATE + bytes([was]), STATE + bytes([state])))
+
+
+@pytest.mark.parametrize("parity", [0, 4, 9])
+def test_a_raidz_that_makes_no_sense(parity: int) -> None:
+    members = disks("raidz2-v23")
+    nparity = b"nparity\0" + bytes(3) + b"\x08" + bytes(3) + b"\x01" + bytes(7)
+    changed = [resealed(disk, nparity + b"\x02", nparity + bytes([parity])) for disk in members]
+    with pytest.raises(ImageError, match="the description of raidz-0 makes no sense"):
+        pool(*changed)
+
+
+def test_a_hole_in_place_of_a_device() -> None:
+    """Of a device that was removed before removals were mapped only a hole is left, which holds nothing."""
+    (disk,) = disks("datasets-v15")
+    with pytest.raises(ImageError):
+        pool(resealed(disk, b"\x04file", b"\x04hole"))
+
+
+def test_where_a_solaris_kernel_finds_its_disk_is_not_known_here() -> None:
+    for name in ("datasets-v15", "raidz2-v23"):
+        assert pool(*disks(name)).pool.phys_path == ""

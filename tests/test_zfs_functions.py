@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import random
+import sys
 import zlib
+from typing import Any, Literal
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +16,19 @@ from hypothesis import strategies as st
 
 from pybootcfg import schema
 from pybootcfg.errors import ImageError, LimitExceeded, UnsupportedFeature
-from pybootcfg.filesystems.zfs import blkptr, checksum, compression, edonr, fletcher, nvlist, raidz, skein
+from pybootcfg.filesystems.zfs import (
+    blkptr,
+    checksum,
+    compression,
+    edonr,
+    fletcher,
+    nvlist,
+    raidz,
+    skein,
+    zil,
+)
+from pybootcfg.filesystems.zfs.view import Locked
+from pybootcfg.kind import Kind
 
 MASK = (1 << 64) - 1
 noise = random.Random(11)  # noqa: S311
@@ -41,7 +56,7 @@ def fletcher2(data: bytes, order: fletcher.Order) -> tuple[int, ...]:
 
 
 @pytest.mark.parametrize("order", ["little", "big"])
-@pytest.mark.parametrize("size", [0, 512, 1024, 1536, 4096, 66048, 131072, 1 << 20])
+@pytest.mark.parametrize("size", [0, 16, 528, 1040, 512, 1024, 1536, 4096, 66064, 131072, 1 << 20])
 @pytest.mark.parametrize("fill", ["noise", "ones"])
 def test_fletcher(order: fletcher.Order, size: int, fill: str) -> None:
     """All ones reach the largest sums that the lanes have to hold."""
@@ -297,3 +312,87 @@ def test_redacted_block_is_named() -> None:
     raw = words(*[0] * 6, 1 << 39 | 2 << 40, *[0] * 9, order="little")
     with pytest.raises(UnsupportedFeature, match="redacted"):
         blkptr.decode(raw, big=False)
+
+
+# --- libraries that may be missing -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("library", "function", "name"),
+    [
+        ("lz4", layout.ZIO_COMPRESS_LZ4, "ZFS compression by lz4"),
+        ("backports", layout.ZIO_COMPRESS_ZSTD, "ZFS compression by backports.zstd"),
+    ],
+)
+def test_a_missing_library_for_decompression_is_named(
+    monkeypatch: pytest.MonkeyPatch, library: str, function: int, name: str
+) -> None:
+    for module in (library, "compression.zstd", f"{library}.block", f"{library}.zstd"):
+        monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(UnsupportedFeature) as caught:
+        compression.decompress(function, bytes(100), 512)
+    assert caught.value.name == name
+
+
+def test_a_missing_library_for_checksums_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "blake3", None)
+    with pytest.raises(UnsupportedFeature, match="need the Python package blake3"):
+        checksum.checksum(layout.ZIO_CHECKSUM_BLAKE3, b"", big=False, salt=bytes(32))
+    monkeypatch.setattr(hashlib, "new", refuse)
+    with pytest.raises(UnsupportedFeature, match="SHA-512/256"):
+        checksum.checksum(layout.ZIO_CHECKSUM_SHA512, b"", big=False, salt=bytes(32))
+
+
+def refuse(*_: object) -> None:
+    raise ValueError("unsupported hash type")
+
+
+def test_blocks_that_are_empty_by_name() -> None:
+    assert compression.decompress(layout.ZIO_COMPRESS_EMPTY, b"", 512) == bytes(512)
+    assert compression.decompress(layout.ZIO_COMPRESS_OFF, b"abc", 5) == b"abc\0\0"
+
+
+@pytest.mark.parametrize("function", [layout.ZIO_COMPRESS_LZ4, layout.ZIO_COMPRESS_ZSTD])
+def test_more_bytes_claimed_than_a_block_has(function: int) -> None:
+    with pytest.raises(ImageError, match="bytes are more than the block has"):
+        compression.decompress(function, b"\0\0\xff\xff" + bytes(12), 512)
+
+
+# --- blocks of the intent log ------------------------------------------------------------------------------
+
+ZEC_MAGIC = 0x0210DA7AB10C7A11
+
+
+def old_log_block(order: Literal["little", "big"], used: int, size: int = 4096) -> tuple[bytes, Any]:
+    """A block as pools before version 26 have it: the chain at the end, under fletcher2 (zil.h)."""
+    pointer = blkptr.decode(bytes(128), 0, big=False)._replace(cksum=(1, 2, 3, 4))
+    records = noise.randbytes(used)
+    chain = bytes(136) + used.to_bytes(8, order) + ZEC_MAGIC.to_bytes(8, order)
+    body = records.ljust(size - 184, b"\xaa") + chain
+    verifier = b"".join(word.to_bytes(8, order) for word in pointer.cksum)
+    words = fletcher2(body + verifier, order)
+    return body + b"".join(word.to_bytes(8, order) for word in words), pointer
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_log_blocks_of_old_pools(order: Literal["little", "big"]) -> None:
+    data, pointer = old_log_block(order, 1000)
+    found = zil._at_end(data, pointer, big=order == "big")
+    assert found is not None
+    assert (found.start, found.end, found.data[:1000]) == (0, 1000, data[:1000])
+    assert zil._at_end(data, pointer, big=order != "big") is None
+    assert zil._at_end(data, pointer._replace(cksum=(1, 2, 3, 5)), big=order == "big") is None
+    assert zil._at_end(b"x" + data[1:], pointer, big=order == "big") is None
+    assert zil._at_end(data[-100:], pointer, big=order == "big") is None
+    too_long, pointer = old_log_block(order, 1000)
+    claimed = too_long[:-48] + (4000).to_bytes(8, order) + too_long[-40:]
+    assert zil._at_end(claimed, pointer, big=order == "big") is None
+
+
+def test_a_dataset_that_cannot_be_read_says_so_whatever_is_asked() -> None:
+    reason = UnsupportedFeature("ZFS encryption", "rpool/secret is encrypted")
+    node = Locked("rpool/secret", reason, lambda _: None)
+    assert (node.kind, node.size, node.key) == (Kind.DIRECTORY, 0, ("locked", "rpool/secret"))
+    for question in (node.runs, node.entries, lambda: node.lookup(b"x"), node.target):
+        with pytest.raises(UnsupportedFeature, match="is encrypted"):
+            question()

@@ -189,8 +189,8 @@ def _cmp(interpreter: Interpreter, call: Call) -> int:
         one, other = left[start : start + _COMPARED], right[start : start + _COMPARED]
         if one != other:
             at = next(index for index in range(len(one)) if one[index] != other[index])
-            offset = start + at
-            interpreter.print(f"Files differ at the offset {offset}: 0x{one[at]:x}, 0x{other[at]:x}\n")
+            where = f"0x{one[at]:x} [{first}], 0x{other[at]:x} [{second}]"
+            interpreter.print(f"Files differ at the offset {start + at}: {where}\n")
             return 0
     interpreter.print("The files are identical.\n")
     return 0
