@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 
-from pybootcfg import dialects, filesystems, limits, schema, volumes
+from pybootcfg import bytecode, dialects, filesystems, limits, schema, volumes
 from pybootcfg.boot import find_menu
 from pybootcfg.cli import record
 from pybootcfg.cli.listing import menu_json
@@ -49,6 +49,7 @@ WIDTH = 30  #: characters of the bar
 
 def scan(options: argparse.Namespace) -> int:
     """Print a line for each image as soon as it is read; return the worst of their exit statuses."""
+    bytecode.install()
     prefetch(everything=True)
     _import_all()
     worst = 0
@@ -222,6 +223,7 @@ def _be_the_reader(source: FileSource, answering: int, parent: int) -> NoReturn:
             )
             process.apply(settings)
             _say(answering, Ready(layers.confine(settings)))
+            bytecode.seal(wanting=False)
             _say(answering, Document(examine(source), []))
             status = 0
         finally:

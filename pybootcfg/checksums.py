@@ -14,7 +14,8 @@ rounds give the registers of many records side by side (`crc32c_records`).
 from __future__ import annotations
 
 import functools
-import struct
+import sys
+from array import array
 
 from pybootcfg.errors import UsageError
 
@@ -148,8 +149,14 @@ def _tables(step: int) -> _Tables:
 @functools.cache
 def _translations(step: int) -> tuple[tuple[bytes, ...], ...]:
     """Return `_tables(step)` for `bytes.translate`: for each input byte, each output byte."""
-    packed = (struct.pack("<256I", *table) for table in _tables(step))
-    return tuple(tuple(table[lane::4] for lane in range(4)) for table in packed)
+    translations = []
+    for table in _tables(step):
+        words = array("I", table)
+        if sys.byteorder == "big":
+            words.byteswap()
+        packed = words.tobytes()
+        translations.append(tuple(packed[lane::4] for lane in range(4)))
+    return tuple(translations)
 
 
 def _moved(lanes: bytes, step: int) -> int:
