@@ -23,7 +23,7 @@ class Image(NamedTuple):
 
 def find(places: Iterable[Path]) -> list[Image]:
     """Return the images at the places: files, or folders searched through, `NAME.d0`, `NAME.d1` as one."""
-    members: dict[str, dict[int, Path]] = {}
+    members: dict[tuple[Path, str], dict[int, Path]] = {}
     for place in places:
         files = sorted(place.rglob("*")) if place.is_dir() else [place]
         for file in files:
@@ -44,7 +44,7 @@ def unpack(image: Image, folder: Path) -> list[Path]:
     for file in image.files:
         target = file
         if file.suffix == ".xz":
-            target = folder / image.name.replace("/", "-") / file.stem
+            target = folder / str(file.parent).replace("/", "-") / file.stem
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 _unpack(file, target)
