@@ -330,3 +330,37 @@ def test_any_byte_of_the_metadata(image: Patch) -> None:
         except BootcfgError:
             pass
         image.data[:] = sound
+
+
+# --- what a kernel notes of damage -------------------------------------------------------------------------
+
+
+def test_a_kernel_that_found_damage_is_believed(image: Patch) -> None:
+    """fs_flags, FS_NEEDSFSCK; and flags that nobody knows are named by their bits."""
+    at = 1312  # fs_flags of <ufs/ffs/fs.h>, which counts where fs_old_flags has FS_FLAGS_UPDATED
+    image.put("B", image.home + 211, image.get("B", image.home + 211) | 0x80)
+    image.set_field(at, image.field(at, "I") | 0x4 | 0x4000_0000, "I")
+    filesystem = open_image(image.write())
+    assert any("fsck is needed" in warning for warning in filesystem.warnings)
+    assert "unknown-0x40000000" in filesystem.features
+    assert image_listing(filesystem) == image.expected
+
+
+def test_a_directory_with_a_hole(image: Patch) -> None:
+    """Linux and FreeBSD warn and go on behind it."""
+    number = inode_of(image.image, b"/many")
+    last = (image.get("Q", image.size_at(number)) - 1) // image.bsize
+    image.put(image.pointer, image.pointer_at(number, last), 0)
+    filesystem = open_image(image.write())
+    names = [name for name, _ in filesystem.walk(b"/many").entries()]
+    assert bool(names) == (last > 0)
+    assert any("has a hole" in warning for warning in filesystem.warnings)
+
+
+def test_a_size_beyond_all_pointers(image: Patch) -> None:
+    number = inode_of(image.image, KERNEL)
+    image.put("Q", image.size_at(number), 1 << 62)
+    filesystem = open_image(image.write())
+    with pytest.raises((ImageError, LimitExceeded)):
+        for _ in filesystem.walk(KERNEL).runs():
+            pass

@@ -1,0 +1,188 @@
+"""Places in process: what a file, a kernel and a configuration are as trees, damaged or odd ones too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pybootcfg import limits
+from pybootcfg.errors import ImageError
+from pybootcfg.filesystems.base import Filesystem, Hole, Node, Options, Run
+from pybootcfg.guest import Guest
+from pybootcfg.kind import Kind
+from pybootcfg.menu import FileRef
+from pybootcfg.places import files, find
+from pybootcfg.places.kernel import contents
+from pybootcfg.source import MemorySource
+from pybootcfg.tracing import Field
+
+
+def guest_of(folder: Path, **texts: str) -> Guest:
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    return Guest.of_directory(str(folder), "p0")
+
+
+def named(field: Field, name: str) -> Field:
+    return next(child for child in field.children if child.name == name)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "1970-01-01T00:00:00Z"),
+        (1 << 32, "2106-02-07T06:28:16Z"),
+        (1 << 62, str(1 << 62)),
+        (-1 << 62, str(-1 << 62)),
+    ],
+)
+def test_times_that_no_calendar_has_are_numbers(seconds: int, text: str) -> None:
+    assert files.utc(seconds) == text
+
+
+class Broken(Node):
+    """A file of which nothing can be told but its kind."""
+
+    key = 1
+    kind = Kind.FILE
+
+    @property
+    def size(self) -> int:
+        raise ImageError("the inode is damaged", offset=0x400)
+
+    def runs(self) -> Iterator[Run]:
+        raise ImageError("the inode is damaged", offset=0x400)
+
+    def entries(self) -> Iterator[tuple[bytes, Node]]:
+        return iter(())
+
+    def lookup(self, name: bytes) -> Node | None:
+        del name
+
+    def target(self) -> bytes:
+        return b""
+
+
+class Lying(Filesystem):
+    """A file system of one node."""
+
+    family = name = "lying"
+
+    def __init__(self, node: Node) -> None:
+        super().__init__(MemorySource(b"", "lying"), Options())
+        self._node = node
+
+    @property
+    def root(self) -> Node:
+        return self._node
+
+
+def test_a_file_that_cannot_be_read_is_a_tree_of_errors(tmp_path: Path) -> None:
+    node = Broken()
+    field = files.of_node(guest_of(tmp_path), Lying(node), FileRef("/x", "p0"), node)
+    assert (field.name, field.type) == ("p0:/x", "file")
+    errors = [child.error for child in field.children]
+    assert errors
+    assert all("the inode is damaged" in error for error in errors)
+
+
+class Sparse(Broken):
+    """Many holes."""
+
+    @property
+    def size(self) -> int:
+        return 10_000
+
+    def runs(self) -> Iterator[Run]:
+        return iter([Hole(10)] * 1000)
+
+
+def test_runs_are_shown_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits.INSPECT_RUNS, "value", 7)
+    node = Sparse()
+    field = named(files.of_node(guest_of(tmp_path), Lying(node), FileRef("/x", "p0"), node), "runs")
+    assert (len(field.children), field.error) == (7, "there are more than 7 runs")
+
+
+#: fields of the setup header: offset and bytes (Documentation/arch/x86/boot.rst)
+SETUP = {"setup_sects": (0x1F1, 1), "version": (0x206, 2), "kernel_version": (0x20E, 2)}
+
+
+def x86(**fields: int) -> bytes:
+    """A kernel's first 4 KiB with an x86 setup header."""
+    data = bytearray(4096)
+    data[0x1FE:0x200] = b"\x55\xaa"
+    data[0x202:0x206] = b"HdrS"
+    for name, value in fields.items():
+        at, size = SETUP[name]
+        data[at : at + size] = value.to_bytes(size, "little")
+    return bytes(data)
+
+
+def test_a_version_beyond_the_end_of_the_kernel() -> None:
+    """Documentation/arch/x86/boot.rst: the version string lies at kernel_version + 0x200."""
+    found = contents(MemorySource(x86(version=0x20F, kernel_version=0x2000), "k"))
+    version = next(field for field in found if field.name == "version")
+    assert version.error == "it would begin at byte 0x2200, but the file has 4096 bytes"
+    assert [field.name for field in contents(MemorySource(x86(version=0x20F), "k"))].count("version") == 0
+
+
+def test_a_kernel_that_ends_in_its_header() -> None:
+    found = contents(MemorySource(x86(version=0x20F)[:0x210], "k"))
+    assert [field.name for field in found if field.name == "version"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "dialect"),
+    [
+        ("syslinux.cfg", "label a\n kernel /k\n append x", "syslinux"),
+        ("menu.lst", "title a\r\nkernel /k\r\n", "grub_legacy"),
+        ("lilo.conf", "image=/k\n label=a\n", "lilo"),
+        ("grub.cfg", "menuentry a { linux /k; }\n", "grub2"),
+    ],
+)
+def test_configurations_are_trees_that_end_in_words(
+    tmp_path: Path, name: str, text: str, dialect: str
+) -> None:
+    guest = guest_of(tmp_path, **{name: text})
+    fields = files.of_configuration(guest, FileRef(f"/{name}", "p0"), dialect)
+    shown: list[str] = []
+
+    def words(field: Field) -> None:
+        shown.append(f"{field.value} {field.symbol}")
+        for child in field.children:
+            words(child)
+
+    for field in fields:
+        words(field)
+    assert any("/k" in one for one in shown)
+    assert any("a" in one for one in shown)
+
+
+def test_deep_syntax_is_shown_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits.INSPECT_DEPTH, "value", 3)
+    guest = guest_of(tmp_path, **{"grub.cfg": "if true; then if true; then if true; then true; fi; fi; fi\n"})
+    found: list[str] = []
+
+    def errors(field: Field) -> None:
+        found.append(field.error or "")
+        for child in field.children:
+            errors(child)
+
+    for field in files.of_configuration(guest, FileRef("/grub.cfg", "p0"), "grub2"):
+        errors(field)
+    assert "what is nested deeper than 3 is not shown" in found
+
+
+def test_a_configuration_that_is_no_file(tmp_path: Path) -> None:
+    (field,) = files.of_configuration(guest_of(tmp_path), FileRef("/", "p0"), "grub2")
+    assert "not a file, but a dir" in (field.error or "")
+
+
+def test_a_field_that_is_not_there(sample: Path) -> None:
+    guest = Guest.open([str(sample)])
+    assert len(list(find(guest, "p1.superblock"))) == 1
+    with pytest.raises(Exception, match="nothing"):
+        list(find(guest, "p1.superblock.nothing"))
