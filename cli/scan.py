@@ -49,7 +49,6 @@ WIDTH = 30  #: characters of the bar
 
 def scan(options: argparse.Namespace) -> int:
     """Print a line for each image as soon as it is read; return the worst of their exit statuses."""
-    bytecode.install()
     prefetch(everything=True)
     _import_all()
     worst = 0

@@ -135,6 +135,8 @@ def is_prepared() -> bool:
 
 def hold(*, everything: bool) -> None:
     """Have at hand what reading a guest may need: with `everything`, what few guests need, too."""
+    if not is_prepared():
+        install()
     if is_prepared():
         if everything:
             install(RARE)

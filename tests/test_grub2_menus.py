@@ -17,11 +17,11 @@ from memory_machine import MemoryMachine
 from syrupy.assertion import SnapshotAssertion
 
 from pybootcfg import limits
-from pybootcfg.choose import default_index
+from pybootcfg.choose import NothingBootable, choose, default_index
 from pybootcfg.dialects import grub2
 from pybootcfg.dialects.base import Settings
 from pybootcfg.dialects.grub2.loaders import command_line
-from pybootcfg.errors import LimitExceeded
+from pybootcfg.errors import BootcfgError, LimitExceeded
 from pybootcfg.menu import Entry, EntryKind, FileRef, Menu, Submenu
 
 CORPUS = Path(__file__).with_name("corpus") / "grub2"
@@ -343,3 +343,40 @@ def test_many_entries() -> None:
         for number in range(10_000)
     )
     assert sum(1 for _ in menu_of(config).flat()) == 10_000
+
+
+# --- only the default entry ------------------------------------------------------------------------------
+
+ALL_CASES = [*_load(CORPUS / "menus.json"), *_load(CORPUS / "mkconfig.json.xz"), *_real()]
+
+
+@pytest.mark.parametrize("case", ALL_CASES, ids=lambda case: case["name"])
+def test_the_default_alone_is_the_default_among_all(case: Any) -> None:
+    """What boots is the same when only the default entry is run; where it would not be, nothing boots."""
+    machine = MemoryMachine(case["files"], case.get("disks", ()))
+    settings = Settings({**PRESET, **case.get("env", {})})
+    config = FileRef(case["config"])
+    try:
+        expected = choose(grub2.interpret(machine, config, settings)).entry
+    except BootcfgError as error:
+        expected = type(error)
+    try:
+        found: Any = choose(grub2.interpret(machine, config, settings._replace(default_only=True))).entry
+    except BootcfgError as error:
+        found = type(error)
+    assert found in (expected, NothingBootable)
+
+
+def test_entries_that_nobody_wants_are_not_run() -> None:
+    bodies = "".join(f"menuentry e{n} {{ search --file /f{n} --set x; linux /k{n}; }}\n" for n in range(50))
+    machine = MemoryMachine({"/boot/grub/grub.cfg": f"set default=e7\n{bodies}"})
+    asked: list[str] = []
+    search = machine.search
+    machine.search = lambda key, value: asked.append(value) or search(key, value)  # type: ignore[method-assign,func-returns-value]
+    config = FileRef("/boot/grub/grub.cfg")
+    menu = grub2.interpret(machine, config, Settings(PRESET, default_only=True))
+    kernel = choose(menu).entry.kernel
+    assert kernel is not None
+    assert kernel.path == "/k7"
+    assert asked == ["/f7"]
+    assert len(menu.items) == 50

@@ -1,10 +1,29 @@
-"""What pygrub imports to start, counted: times would say more of the machine than of the program."""
+"""What pygrub does to start, to look a file up and to copy it, counted.
+
+Times would say more of the machine than of the program.
+"""
 
 from __future__ import annotations
 
-import json
+import functools
+import hashlib
+import lzma
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from guests import grub_guest
+
+from pybootcfg import extraction, schema
+from pybootcfg.filesystems import open_filesystem
+from pybootcfg.filesystems.base import Options
+from pybootcfg.source import FileSource
+
+CORPUS = Path(__file__).parent / "corpus"
 
 #: each costs milliseconds, and nothing on the way of pygrub needs it
 HEAVY = {
@@ -12,23 +31,34 @@ HEAVY = {
     "ast",
     "construct",
     "dataclasses",
+    "datetime",
+    "enum",
     "hashlib",
     "inspect",
+    "json",
     "lark",
     "pathlib",
+    "re",
     "rich",
     "shutil",
+    "signal",
     "subprocess",
     "tempfile",
     "tokenize",
+    "typing",
     "uuid",
 }
+
+needs_mke2fs = pytest.mark.skipif(not shutil.which("mke2fs"), reason="mke2fs makes the images")
 
 
 def modules(statement: str) -> set[str]:
     """Return the modules that are there after a statement."""
-    script = f"import json, sys; {statement}; print(json.dumps(list(sys.modules)))"
-    return set(json.loads(subprocess.check_output([sys.executable, "-c", script])))
+    script = f"import sys; {statement}; print(*sys.modules)"
+    return set(subprocess.check_output([sys.executable, "-P", "-c", script], text=True).split())
+
+
+# --- imports ------------------------------------------------------------------------------------------
 
 
 def test_the_process_that_parses_nothing_imports_little() -> None:
@@ -36,3 +66,181 @@ def test_the_process_that_parses_nothing_imports_little() -> None:
     loaded = modules("import pybootcfg.cli.pygrub") - modules("pass")
     assert not HEAVY & loaded
     assert len([name for name in loaded if name.startswith("pybootcfg")]) < 20
+
+
+#: boots an image in one process, as the parent and then the reader would
+READ = """
+from pybootcfg import bytecode
+bytecode.install()
+from pybootcfg.cli import pygrub, reader
+from pybootcfg.cli.sandbox.prefetch import prefetch
+from pybootcfg.cli.supervision import Task
+from pybootcfg.source import FileSource
+prefetch(everything=False)
+bytecode.seal(wanting=True)
+reader.read(Task(pygrub.parse(["-q", "-n", {image!r}]), [FileSource.open({image!r})]))
+"""
+
+
+def test_reading_a_guest_imports_little(tmp_path: Path) -> None:
+    """A usual guest: nothing heavy, and of the package what it is made of, not what others are made of."""
+    image = tmp_path / "guest.img"
+    with lzma.open(CORPUS / "ext" / "ext4-default.img.xz") as packed, image.open("wb") as out:
+        shutil.copyfileobj(packed, out)
+    script = READ.format(image=str(image)).strip().replace("\n", "; ")
+    loaded = modules(script) - modules("pass")
+    assert not HEAVY & loaded
+    own = {name for name in loaded if name.startswith("pybootcfg")}
+    assert "pybootcfg.filesystems.ext.filesystem" in own
+    others = ("filesystems.fat", "filesystems.zfs", "filesystems.ext.htree", "dialects.bls", "formats")
+    assert not {name for name in own if name.startswith(tuple(f"pybootcfg.{other}" for other in others))}
+    assert len(own) < 100
+
+
+#: how many readers pygrub starts
+COUNTED = """
+import sys
+from pybootcfg.cli import pygrub, supervision
+start_over = supervision.Task.start_over
+def counted(task):
+    print("once more", file=sys.stderr)
+    start_over(task)
+supervision.Task.start_over = counted
+sys.exit(pygrub.main())
+"""
+
+
+@pytest.mark.parametrize(
+    ("image", "once_more"),
+    [
+        ("ext/ext4-default.img.xz", False),
+        ("ext/ext4-dirty.img.xz", False),
+        ("fat/fat12.img.xz", False),
+        ("fat/fat32.img.xz", False),
+        ("fat/exfat.img.xz", False),
+        ("iso/genisoimage-joliet.iso.xz", False),
+        ("iso/xorriso-rr-joliet.iso.xz", False),
+        ("partitions/gpt.img.xz", False),
+        ("reiserfs/reiser36-r5.img.xz", False),
+        ("ufs/ufs1-le.img.xz", False),
+        ("ufs/ufs2-be.img.xz", False),
+        ("zfs/datasets-v15.d0.img.xz", True),
+    ],
+)
+def test_usual_guests_need_one_reader(tmp_path: Path, image: str, *, once_more: bool) -> None:
+    """Only what few guests need is left to a second reader, which starts with everything."""
+    file = tmp_path / "guest.img"
+    with lzma.open(CORPUS / image) as packed, file.open("wb") as out:
+        shutil.copyfileobj(packed, out)
+    command = [sys.executable, "-P", "-c", COUNTED, "-q", "-n", "--output-format=json", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.stderr.count("once more") == once_more
+    assert "internal error" not in done.stderr
+
+
+@needs_mke2fs
+def test_a_second_reader_starts_from_nothing(tmp_path: Path) -> None:
+    """What the first one has copied by the time it needs a module does not stay in the files."""
+    image = grub_guest(tmp_path, "menuentry a {\nlinux /k\ninitrd /i\n}\n", k=b"KERNEL", i=b"RAMDISK")
+    attack = """
+from pybootcfg import bytecode
+from pybootcfg.cli import reader
+read = reader.read
+def hesitant(task):
+    if not task.everything:
+        import os
+        os.write(task.kernel, b"half of a kernel, and more of it than there is")
+        import unicodedata
+    return read(task)
+reader.read = hesitant
+"""
+    out = tmp_path / "out"
+    out.mkdir()
+    command = [sys.executable, "-P", "-c", attack + COUNTED, "-q", f"--output-directory={out}", str(image)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "once more\n")
+    assert sorted(file.read_bytes() for file in out.iterdir()) == [b"KERNEL", b"RAMDISK"]
+
+
+# --- calls ----------------------------------------------------------------------------------------------
+
+
+@needs_mke2fs
+def test_a_large_file_is_copied_by_few_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """60 MiB that lie in one piece: the kernel copies them, in one go where the two files allow it."""
+    root = tmp_path / "root"
+    root.mkdir()
+    data = bytes(range(1, 256)) * 4
+    with (root / "initrd").open("wb") as file:
+        for number in range(60 << 10):
+            file.write(number.to_bytes(4, "little") + data)
+    image = tmp_path / "disk.img"
+    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", root, image, "128m"], check=True)
+    filesystem = open_filesystem(FileSource.open(str(image)), Options())
+    assert filesystem is not None
+    node = filesystem.walk(b"/initrd")
+    calls = dict.fromkeys(("copy_file_range", "sendfile", "pread", "write"), 0)
+    for name in calls:
+        function = getattr(os, name)
+
+        def counted(*arguments: Any, name: str = name, function: Any = function) -> Any:
+            calls[name] += 1
+            return function(*arguments)
+
+        monkeypatch.setattr(os, name, counted)
+    out = os.open(tmp_path / "out", os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        assert extraction.copy_file(node, out) == (root / "initrd").stat().st_size
+    finally:
+        os.close(out)
+    monkeypatch.undo()
+    assert sum(calls.values()) < 60
+    assert (calls["write"], calls["pread"] < 20) == (0, True)
+    digests = [hashlib.sha256((tmp_path / name).read_bytes()).digest() for name in ("out", "root/initrd")]
+    assert digests[0] == digests[1]
+
+
+@needs_mke2fs
+@pytest.mark.skipif(not shutil.which("e2fsck"), reason="e2fsck makes the index")
+def test_a_look_up_decodes_as_much_in_a_large_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Finding one of 20,000 names decodes little more than finding one of 1,000, for there is an index."""
+    decoded = {}
+    for size in (1000, 20_000):
+        root = tmp_path / f"root{size}"
+        root.mkdir()
+        for number in range(size):
+            (root / f"a file of the number {number:06}").touch()
+        image = tmp_path / f"{size}.img"
+        subprocess.run(["mke2fs", "-q", "-t", "ext4", "-N", "30000", "-d", root, image, "64m"], check=True)
+        subprocess.run(["e2fsck", "-fyD", image], capture_output=True)
+        filesystem = open_filesystem(FileSource.open(str(image)), Options())
+        assert filesystem is not None
+        filesystem.walk(b"/lost+found")
+        count = 0
+        make = schema.Decoder.__dict__["decode"].func
+
+        def counting(decoder: schema.Decoder, make: Any = make) -> Any:
+            decode = make(decoder)
+
+            def counted(*arguments: Any, **named: Any) -> Any:
+                nonlocal count
+                count += 1
+                return decode(*arguments, **named)
+
+            return counted
+
+        with monkeypatch.context() as patch:
+            counter = functools.cached_property(counting)
+            counter.__set_name__(schema.Decoder, "decode")
+            patch.setattr(schema.Decoder, "decode", counter)
+            for decoder in vars(schema.load("ext")).values():
+                if isinstance(decoder, schema.Decoder):
+                    vars(decoder).pop("decode", None)
+            assert filesystem.walk(b"/a file of the number 000777").size == 0
+        for decoder in vars(schema.load("ext")).values():
+            if isinstance(decoder, schema.Decoder):
+                vars(decoder).pop("decode", None)
+        decoded[size] = count
+    assert 0 < decoded[20_000] < 2 * decoded[1000]
