@@ -33,9 +33,11 @@ def find(places: Iterable[Path]) -> list[Image]:
                 continue
             match = _MEMBER.fullmatch(stem)
             name, number = (match["name"], int(match["number"])) if match else (stem or bare, 0)
-            folder = file.parent.name if place.is_dir() and file.parent != place else ""
-            members.setdefault(f"{folder}/{name}" if folder else name, {})[number] = file
-    return [Image(name, tuple(disks[number] for number in sorted(disks))) for name, disks in members.items()]
+            folder = f"{file.parent.name}/" if place.is_dir() and file.parent != place else ""
+            members.setdefault((file.parent, folder + name), {})[number] = file
+    return [
+        Image(name, tuple(disks[number] for number in sorted(disks))) for (_, name), disks in members.items()
+    ]
 
 
 def unpack(image: Image, folder: Path) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pybootcfg import schema
 from pybootcfg.errors import ImageError
-from pybootcfg.filesystems.base import Followed, Structure
+from pybootcfg.filesystems.base import Followed, Structure, fault
 from pybootcfg.filesystems.ext.log import Log
 from pybootcfg.schema import Decoder
 from pybootcfg.values import TYPE_CHECKING
@@ -19,14 +19,19 @@ jbd2 = schema.load("jbd2")
 def logged(log: Log, positions: Iterable[int]) -> Iterator[Structure]:
     """Yield what some blocks of the log say, old transactions too."""
     for position in positions:
+        name = f"journal.block[{position}]"
         try:
-            data = log.read(position)
+            offset = log.offset(position)
         except ImageError:
             continue  # a hole in the journal
+        try:
+            data = log.read(position)
+        except ImageError as error:
+            yield fault(name, error)
+            continue
         header = jbd2.header.decode(data)
         if header.h_magic != jbd2.MAGIC:
             continue
-        name, offset = f"journal.block[{position}]", log.offset(position)
         if header.h_blocktype == jbd2.DESCRIPTOR_BLOCK:
             yield Structure(f"{name}.header", jbd2.header, offset)
             yield from _tags(log, data, name, offset)
