@@ -234,7 +234,7 @@ def test_a_large_file_is_copied_by_few_calls(tmp_path: Path, monkeypatch: pytest
 def test_a_look_up_decodes_as_much_in_a_large_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Finding one of 6,000 names decodes a block of entries at most, as one of 400 does: there is an index."""
+    """One of 6,000 names is found by decoding a block of entries at most, for there is an index."""
     decoded = {}
     for size in (400, 6000):
         root = tmp_path / f"root{size}"
