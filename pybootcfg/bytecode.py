@@ -62,7 +62,7 @@ class ModuleNeeded(BaseException):
 
 
 class Finder:
-    """Finds modules in memory: of each, whether it is a package, its file, its code as `marshal` has it."""
+    """Finds modules in memory: of each, whether it is a package, its file, its code (maybe marshalled)."""
 
     def __init__(self) -> None:
         self._modules: dict[str, tuple[bool, str, Any]] = {}
@@ -97,14 +97,10 @@ class Finder:
 
         _, file, code = self._modules[module.__name__]
         module.__file__ = file
-        if not isinstance(code, type(_same.__code__)):
+        if isinstance(code, memoryview):
             code = marshal.loads(code)  # noqa: S302  as Python's own files of bytecode
             _imp._fix_co_filename(code, file)  # type: ignore[attr-defined]
         exec(code, vars(module))  # noqa: S102
-
-
-def _same(value: Any) -> Any:
-    return value
 
 
 _finder = Finder()
@@ -140,6 +136,9 @@ def hold(*, everything: bool) -> None:
     if is_prepared():
         if everything:
             install(RARE)
+        for name in STANDARD:
+            if name not in _finder:  # another Python than the one that it was prepared for
+                import_module(name)
         return
     from importlib.machinery import SourceFileLoader
     from importlib.util import find_spec

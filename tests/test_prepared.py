@@ -160,6 +160,25 @@ def test_a_sealed_process_says_what_it_needs() -> None:
     assert said.split() == ["unicodedata"]
 
 
+@installed
+def test_another_python_imports_beforehand_what_it_may_need() -> None:
+    said = run(
+        """
+        import sys
+        sys.version = "another"
+        from pybootcfg import bytecode
+        bytecode.install()
+        from pybootcfg.cli import reader
+        from pybootcfg.cli.sandbox.prefetch import prefetch
+        prefetch(everything=False)
+        bytecode.seal(wanting=True)
+        import re, fnmatch, encodings.cp850
+        print(re.sub("a", "b", "banana"), type(re.__spec__.loader).__name__)
+        """
+    )
+    assert said.split() == ["bbnbnb", "SourceFileLoader"]
+
+
 @pytest.mark.parametrize("prepare", ["bytecode.install()", "pass"])
 def test_with_everything_what_is_not_there_is_missing(prepare: str) -> None:
     said = run(
