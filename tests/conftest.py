@@ -16,6 +16,8 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.amber import AmberSnapshotExtension
 
+from pybootcfg import limits
+
 # Every process that a test starts imports the installed package, not the folder of its name in the checkout.
 os.environ["PYTHONSAFEPATH"] = "1"
 
@@ -60,6 +62,12 @@ class Corpus:
         if not target.exists():
             target.write_bytes(lzma.decompress((self.folder / file).read_bytes()))
         return target
+
+
+@pytest.fixture(autouse=True)
+def _a_run_of_its_own() -> None:
+    """Nothing of the totals of a run is used when a test begins."""
+    limits.begin(1)
 
 
 @pytest.fixture(scope="session")

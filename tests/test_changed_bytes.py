@@ -23,7 +23,7 @@ from pybootcfg.filesystems.zfs import block, compression
 from pybootcfg.source import MemorySource, Source
 
 CORPUS = Path(__file__).parent / "corpus"
-CASES: list[dict[str, Any]] = json.loads((CORPUS / "hostile/bytes.json").read_text())
+CASES: list[dict[str, Any]] = json.loads((CORPUS / "changed_bytes.json").read_text())
 SECONDS = 10
 
 

@@ -310,7 +310,7 @@ def test_lookup_reads_few_nodes() -> None:
 
 
 def test_contiguous_file_is_one_extent() -> None:
-    data = pattern(6000 * 4096)
+    data = pattern(4000 * 4096)
     filesystem = Image({b"big": File(data)}).open()
     node = filesystem.walk(b"/big")
     runs = list(node.runs())
