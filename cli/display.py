@@ -18,6 +18,7 @@ STYLES = {
     "name": "cyan",
     "offset": "dim",
     "value": "green",
+    "unit": "dim",
     "bad": "bold red",
     "mark": "bold yellow",
     "head": "bold",

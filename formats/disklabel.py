@@ -69,38 +69,38 @@ disklabel = Struct(
     "d_subtype" / Int16un,
     "d_typename" / Bytes(16),
     "d_packname" / Bytes(16),
-    "d_secsize" / Int32un,  # bytes
-    "d_nsectors" / Int32un,
-    "d_ntracks" / Int32un,
-    "d_ncylinders" / Int32un,
-    "d_secpercyl" / Int32un,
-    "d_secperunit" / Int32un,
-    "d_sparespertrack" / Int16un,
-    "d_sparespercyl" / Int16un,
-    "d_acylinders" / Int32un,
-    "d_rpm" / Int16un,
+    "d_secsize" / Int32un * "bytes",
+    "d_nsectors" / Int32un * "sectors per track",
+    "d_ntracks" / Int32un * "tracks per cylinder",
+    "d_ncylinders" / Int32un * "cylinders",
+    "d_secpercyl" / Int32un * "sectors",
+    "d_secperunit" / Int32un * "sectors",
+    "d_sparespertrack" / Int16un * "sectors",
+    "d_sparespercyl" / Int16un * "sectors",
+    "d_acylinders" / Int32un * "cylinders",
+    "d_rpm" / Int16un * "revolutions per minute",
     "d_interleave" / Int16un,
-    "d_trackskew" / Int16un,
-    "d_cylskew" / Int16un,
-    "d_headswitch" / Int32un,  # microseconds
-    "d_trkseek" / Int32un,  # microseconds
+    "d_trackskew" / Int16un * "sectors",
+    "d_cylskew" / Int16un * "sectors",
+    "d_headswitch" / Int32un * "microseconds",
+    "d_trkseek" / Int32un * "microseconds",
     "d_flags" / Int32un,
     "d_drivedata" / Array(5, Int32un),
     "d_spare" / Array(5, Int32un),
     "d_magic2" / Const(DISKMAGIC, Int32un),
     "d_checksum" / Int16un,  # the XOR of all 16-bit words up to the last partition is zero
-    "d_npartitions" / Int16un,
-    "d_bbsize" / Int32un,  # bytes
-    "d_sbsize" / Int32un,  # bytes
+    "d_npartitions" / Int16un * "partitions",
+    "d_bbsize" / Int32un * "bytes",
+    "d_sbsize" / Int32un * "bytes",
 )
 
 partition = Struct(
-    "p_size" / Int32un,
-    "p_offset" / Int32un,  # from the start of the disk, or of the slice
-    "p_fsize" / Int32un,  # bytes
+    "p_size" / Int32un * "sectors",
+    "p_offset" / Int32un * "sectors",  # from the start of the disk, or of the slice
+    "p_fsize" / Int32un * "bytes",
     "p_fstype" / Enum(Int8un, **_FILESYSTEM_NUMBERS),
     "p_frag" / Int8un,
-    "p_cpg" / Int16un,
+    "p_cpg" / Int16un * "cylinders",
 )
 
 # OpenBSD has put the high words of sizes where others keep the times of old drives.
@@ -111,38 +111,38 @@ openbsd_disklabel = Struct(
     "d_subtype" / Int16un,
     "d_typename" / Bytes(16),
     "d_packname" / Bytes(16),
-    "d_secsize" / Int32un,  # bytes
-    "d_nsectors" / Int32un,
-    "d_ntracks" / Int32un,
-    "d_ncylinders" / Int32un,
-    "d_secpercyl" / Int32un,
-    "d_secperunit" / Int32un,
+    "d_secsize" / Int32un * "bytes",
+    "d_nsectors" / Int32un * "sectors per track",
+    "d_ntracks" / Int32un * "tracks per cylinder",
+    "d_ncylinders" / Int32un * "cylinders",
+    "d_secpercyl" / Int32un * "sectors",
+    "d_secperunit" / Int32un * "sectors",
     "d_uid" / Bytes(8),
-    "d_acylinders" / Int32un,
+    "d_acylinders" / Int32un * "cylinders",
     "d_bstarth" / Int16un,
     "d_bendh" / Int16un,
-    "d_bstart" / Int32un,
-    "d_bend" / Int32un,
+    "d_bstart" / Int32un * "sectors",
+    "d_bend" / Int32un * "sectors",
     "d_flags" / Int32un,
     "d_spare4" / Array(5, Int32un),
-    "d_secperunith" / Int16un,
+    "d_secperunith" / Int16un * "x 2^32 sectors",
     "d_version" / Int16un,  # 1: p_offseth and p_sizeh count
     "d_spare" / Array(4, Int32un),
     "d_magic2" / Const(DISKMAGIC, Int32un),
     "d_checksum" / Int16un,
-    "d_npartitions" / Int16un,
+    "d_npartitions" / Int16un * "partitions",
     "d_spare2" / Int32un,
     "d_spare3" / Int32un,
 )
 
 openbsd_partition = Struct(
-    "p_size" / Int32un,
-    "p_offset" / Int32un,  # from the start of the disk
-    "p_offseth" / Int16un,
-    "p_sizeh" / Int16un,
+    "p_size" / Int32un * "sectors",
+    "p_offset" / Int32un * "sectors",  # from the start of the disk
+    "p_offseth" / Int16un * "x 2^32 sectors",
+    "p_sizeh" / Int16un * "x 2^32 sectors",
     "p_fstype" / Enum(Int8un, **_FILESYSTEM_NUMBERS),
     "p_fragblock" / Int8un,
-    "p_cpg" / Int16un,
+    "p_cpg" / Int16un * "cylinders",
 )
 
 word = Int16un  # of the checksum, whose XOR does not mind the byte order

@@ -38,7 +38,7 @@ boot_record = Struct(
     "version" / Int8ub,
     "boot_system_identifier" / Const(BOOT_SYSTEM_IDENTIFIER),
     Padding(32),
-    "boot_catalog" / Int32ul,  # its first sector, of 2048 bytes
+    "boot_catalog" / Int32ul * "sectors of 2048 bytes",  # its first one
 )
 
 #: figure 2
@@ -57,11 +57,11 @@ words = Array(ENTRY_SIZE // 2, Int16ul)
 boot_entry = Struct(
     "boot_indicator" / boot_indicator,
     "boot_media_type" / media_type,  # the high four bits are flags
-    "load_segment" / Int16ul,  # 0: 0x7C0
+    "load_segment" / Int16ul * "paragraphs of 16 bytes",  # 0: 0x7C0
     "system_type" / Int8ub,  # of the emulated hard disk's partition
     Padding(1),
-    "sector_count" / Int16ul,  # in 512-byte sectors, to be loaded
-    "load_rba" / Int32ul,  # the first sector, of 2048 bytes
+    "sector_count" / Int16ul * "sectors of 512 bytes",  # to be loaded
+    "load_rba" / Int32ul * "sectors of 2048 bytes",  # the first one
     "selection_criteria_type" / Int8ub,
     "vendor_unique_selection_criteria" / Bytes(19),
 )
@@ -70,7 +70,7 @@ boot_entry = Struct(
 section_header = Struct(
     "header_indicator" / Enum(Int8ub, more_follow=SECTION_HEADER, final=FINAL_SECTION_HEADER),
     "platform_id" / platform_id,
-    "number_of_section_entries" / Int16ul,
+    "number_of_section_entries" / Int16ul * "entries",
     "id_string" / Bytes(28),
 )
 

@@ -17,6 +17,8 @@ from construct import (
     Struct,
 )
 
+from pybootcfg.formats._fields import DosTimestamp, PowerOfTwo, Utf16, Version
+
 # --- boot region (section 3) ---------------------------------------------------------------------
 FILE_SYSTEM_NAME = b"EXFAT   "
 BOOT_SIGNATURE = 0xAA55
@@ -36,22 +38,22 @@ boot_sector = Struct(
     "jump_boot" / Bytes(3),
     "file_system_name" / Bytes(8),
     "must_be_zero" / Bytes(53),
-    "partition_offset" / Int64ul,  # sectors
-    "volume_length" / Int64ul,  # sectors
-    "fat_offset" / Int32ul,  # sectors
-    "fat_length" / Int32ul,  # sectors
-    "cluster_heap_offset" / Int32ul,  # sectors
-    "cluster_count" / Int32ul,
-    "first_cluster_of_root_directory" / Int32ul,
+    "partition_offset" / Int64ul * "sectors",
+    "volume_length" / Int64ul * "sectors",
+    "fat_offset" / Int32ul * "sectors",
+    "fat_length" / Int32ul * "sectors",
+    "cluster_heap_offset" / Int32ul * "sectors",
+    "cluster_count" / Int32ul * "clusters",
+    "first_cluster_of_root_directory" / Int32ul * "clusters",
     "volume_serial_number" / Int32ul,
-    "file_system_revision" / Int16ul,  # major version in the high byte
+    "file_system_revision" / Version(Int16ul),
     "volume_flags"
     / FlagsEnum(Int16ul, active_fat=0x1, volume_dirty=0x2, media_failure=0x4, clear_to_zero=0x8),
-    "bytes_per_sector_shift" / Int8ul,
-    "sectors_per_cluster_shift" / Int8ul,
+    "bytes_per_sector_shift" / PowerOfTwo(Int8ul) * "bytes",
+    "sectors_per_cluster_shift" / PowerOfTwo(Int8ul) * "sectors",
     "number_of_fats" / Int8ul,  # 2 for TexFAT only
     "drive_select" / Int8ul,
-    "percent_in_use" / Enum(Int8ul, unknown=0xFF),
+    "percent_in_use" / Enum(Int8ul, unknown=0xFF) * "percent",
     "reserved" / Bytes(7),
     "boot_code" / Bytes(390),
     "boot_signature" / Int16ul,
@@ -64,7 +66,7 @@ FIRST_CLUSTER = 2
 BAD_CLUSTER = 0xFFFFFFF7
 ENTRY_MASK = 0xFFFFFFFF
 
-fat_entry = Int32ul
+fat_entry = Int32ul * "clusters"
 
 # --- directory (sections 6 and 7) ----------------------------------------------------------------
 END_OF_DIRECTORY = 0x00
@@ -109,16 +111,16 @@ secondary_flags = FlagsEnum(Int8ul, allocation_possible=ALLOCATION_POSSIBLE, no_
 directory_entry = Struct(
     "entry_type" / entry_type,
     "custom_defined" / Bytes(19),
-    "first_cluster" / Int32ul,
-    "data_length" / Int64ul,
+    "first_cluster" / Int32ul * "clusters",
+    "data_length" / Int64ul * "bytes",
 )
 
 allocation_bitmap_entry = Struct(
     "entry_type" / entry_type,
     "bitmap_flags" / Int8ul,
     "reserved" / Bytes(18),
-    "first_cluster" / Int32ul,
-    "data_length" / Int64ul,  # bytes
+    "first_cluster" / Int32ul * "clusters",
+    "data_length" / Int64ul * "bytes",
 )
 
 upcase_table_entry = Struct(
@@ -126,32 +128,32 @@ upcase_table_entry = Struct(
     "reserved1" / Bytes(3),
     "table_checksum" / Int32ul,
     "reserved2" / Bytes(12),
-    "first_cluster" / Int32ul,
-    "data_length" / Int64ul,  # bytes
+    "first_cluster" / Int32ul * "clusters",
+    "data_length" / Int64ul * "bytes",
 )
 
 volume_label_entry = Struct(
     "entry_type" / entry_type,
-    "character_count" / Int8ul,
-    "volume_label" / Bytes(2 * VOLUME_LABEL_UNITS),  # UTF-16
+    "character_count" / Int8ul * "characters",
+    "volume_label" / Utf16(2 * VOLUME_LABEL_UNITS),  # UTF-16
     "reserved" / Bytes(8),
 )
 
 file_entry = Struct(
     "entry_type" / entry_type,
-    "secondary_count" / Int8ul,
+    "secondary_count" / Int8ul * "entries",
     "set_checksum" / Int16ul,
     "file_attributes"
     / FlagsEnum(Int16ul, read_only=0x01, hidden=0x02, system=0x04, directory=0x10, archive=0x20),
     "reserved1" / Int16ul,
-    "create_timestamp" / Int32ul,  # as FAT: date in the upper, time in the lower half
-    "last_modified_timestamp" / Int32ul,
-    "last_accessed_timestamp" / Int32ul,
-    "create10ms_increment" / Int8ul,
-    "last_modified10ms_increment" / Int8ul,
-    "create_utc_offset" / Int8ul,  # signed in bits 0-6, in quarters of an hour
-    "last_modified_utc_offset" / Int8ul,
-    "last_accessed_utc_offset" / Int8ul,
+    "create_timestamp" / DosTimestamp(Int32ul),
+    "last_modified_timestamp" / DosTimestamp(Int32ul),
+    "last_accessed_timestamp" / DosTimestamp(Int32ul),
+    "create10ms_increment" / Int8ul * "hundredths of a second",
+    "last_modified10ms_increment" / Int8ul * "hundredths of a second",
+    "create_utc_offset" / Int8ul * "quarters of an hour",  # signed in bits 0-6; bit 7: it is valid
+    "last_modified_utc_offset" / Int8ul * "quarters of an hour",
+    "last_accessed_utc_offset" / Int8ul * "quarters of an hour",
     "reserved2" / Bytes(7),
 )
 
@@ -159,19 +161,19 @@ stream_extension_entry = Struct(
     "entry_type" / entry_type,
     "general_secondary_flags" / secondary_flags,
     "reserved1" / Int8ul,
-    "name_length" / Int8ul,  # UTF-16 code units
+    "name_length" / Int8ul * "UTF-16 code units",
     "name_hash" / Int16ul,  # of the up-cased name
     "reserved2" / Int16ul,
-    "valid_data_length" / Int64ul,  # bytes; zeros follow up to data_length
+    "valid_data_length" / Int64ul * "bytes",  # zeros follow up to data_length
     "reserved3" / Int32ul,
-    "first_cluster" / Int32ul,
-    "data_length" / Int64ul,  # bytes
+    "first_cluster" / Int32ul * "clusters",
+    "data_length" / Int64ul * "bytes",
 )
 
 file_name_entry = Struct(
     "entry_type" / entry_type,
     "general_secondary_flags" / secondary_flags,
-    "file_name" / Bytes(2 * FILE_NAME_UNITS),  # UTF-16
+    "file_name" / Utf16(2 * FILE_NAME_UNITS),  # UTF-16
 )
 
 upcase_unit = Int16ul

@@ -7,6 +7,8 @@ header <ext2fs/ext2_fs.h> of e2fsprogs, whose names for features `dumpe2fs` prin
 
 from construct import Array, Bytes, Const, Enum, FlagsEnum, Int8ul, Int16ul, Int32ul, Int64ul, Padding, Struct
 
+from pybootcfg.formats._fields import Mode, PowerOfTwo, UnixTime, Uuid
+
 SUPERBLOCK_OFFSET = 1024  # bytes from the start of the volume, whatever the block size
 SUPERBLOCK_SIZE = 1024
 MIN_BLOCK_SIZE = 1024
@@ -97,103 +99,103 @@ HASHES = {
 }
 
 superblock = Struct(
-    "s_inodes_count" / Int32ul,
-    "s_blocks_count_lo" / Int32ul,
-    "s_r_blocks_count_lo" / Int32ul,
-    "s_free_blocks_count_lo" / Int32ul,
-    "s_free_inodes_count" / Int32ul,
-    "s_first_data_block" / Int32ul,
-    "s_log_block_size" / Int32ul,  # block size is 1024 << this
-    "s_log_cluster_size" / Int32ul,
-    "s_blocks_per_group" / Int32ul,
-    "s_clusters_per_group" / Int32ul,
-    "s_inodes_per_group" / Int32ul,
-    "s_mtime" / Int32ul,
-    "s_wtime" / Int32ul,
-    "s_mnt_count" / Int16ul,
-    "s_max_mnt_count" / Int16ul,
+    "s_inodes_count" / Int32ul * "inodes",
+    "s_blocks_count_lo" / Int32ul * "blocks",
+    "s_r_blocks_count_lo" / Int32ul * "blocks",
+    "s_free_blocks_count_lo" / Int32ul * "blocks",
+    "s_free_inodes_count" / Int32ul * "inodes",
+    "s_first_data_block" / Int32ul * "blocks",
+    "s_log_block_size" / PowerOfTwo(Int32ul, 1024) * "bytes",
+    "s_log_cluster_size" / PowerOfTwo(Int32ul, 1024) * "bytes",
+    "s_blocks_per_group" / Int32ul * "blocks",
+    "s_clusters_per_group" / Int32ul * "clusters",
+    "s_inodes_per_group" / Int32ul * "inodes",
+    "s_mtime" / UnixTime(Int32ul),
+    "s_wtime" / UnixTime(Int32ul),
+    "s_mnt_count" / Int16ul * "mounts",
+    "s_max_mnt_count" / Int16ul * "mounts",
     "s_magic" / Const(0xEF53, Int16ul),
     "s_state" / FlagsEnum(Int16ul, valid=1, error=2, orphan=4, fast_commit_replay=0x20),
     "s_errors" / Enum(Int16ul, **{"continue": 1, "remount-ro": 2, "panic": 3}),
     "s_minor_rev_level" / Int16ul,
-    "s_lastcheck" / Int32ul,
-    "s_checkinterval" / Int32ul,  # seconds
+    "s_lastcheck" / UnixTime(Int32ul),
+    "s_checkinterval" / Int32ul * "seconds",
     "s_creator_os" / Enum(Int32ul, Linux=0, Hurd=1, Masix=2, FreeBSD=3, Lites=4),
     "s_rev_level" / Enum(Int32ul, original=GOOD_OLD_REV, dynamic=DYNAMIC_REV),
     "s_def_resuid" / Int16ul,
     "s_def_resgid" / Int16ul,
     # the fields from here on are zero in revision 0
     "s_first_ino" / Int32ul,
-    "s_inode_size" / Int16ul,
+    "s_inode_size" / Int16ul * "bytes",
     "s_block_group_nr" / Int16ul,  # the group that this copy lies in
     "s_feature_compat" / FlagsEnum(Int32ul, **COMPAT),
     "s_feature_incompat" / FlagsEnum(Int32ul, **INCOMPAT),
     "s_feature_ro_compat" / FlagsEnum(Int32ul, **RO_COMPAT),
-    "s_uuid" / Bytes(16),
+    "s_uuid" / Uuid(),
     "s_volume_name" / Bytes(16),
     "s_last_mounted" / Bytes(64),
     "s_algorithm_usage_bitmap" / Int32ul,
-    "s_prealloc_blocks" / Int8ul,
-    "s_prealloc_dir_blocks" / Int8ul,
-    "s_reserved_gdt_blocks" / Int16ul,
-    "s_journal_uuid" / Bytes(16),
+    "s_prealloc_blocks" / Int8ul * "blocks",
+    "s_prealloc_dir_blocks" / Int8ul * "blocks",
+    "s_reserved_gdt_blocks" / Int16ul * "blocks",
+    "s_journal_uuid" / Uuid(),
     "s_journal_inum" / Int32ul,
     "s_journal_dev" / Int32ul,
     "s_last_orphan" / Int32ul,
     "s_hash_seed" / Array(4, Int32ul),
     "s_def_hash_version" / Enum(Int8ul, **HASHES),
     "s_jnl_backup_type" / Int8ul,
-    "s_desc_size" / Int16ul,
+    "s_desc_size" / Int16ul * "bytes",
     "s_default_mount_opts" / Int32ul,
-    "s_first_meta_bg" / Int32ul,  # in blocks of group descriptors
-    "s_mkfs_time" / Int32ul,
+    "s_first_meta_bg" / Int32ul * "blocks of group descriptors",
+    "s_mkfs_time" / UnixTime(Int32ul),
     "s_jnl_blocks" / Bytes(68),  # i_block of the journal's inode, then i_size_high and i_size
-    "s_blocks_count_hi" / Int32ul,
-    "s_r_blocks_count_hi" / Int32ul,
-    "s_free_blocks_count_hi" / Int32ul,
-    "s_min_extra_isize" / Int16ul,
-    "s_want_extra_isize" / Int16ul,
+    "s_blocks_count_hi" / Int32ul * "x 2^32 blocks",
+    "s_r_blocks_count_hi" / Int32ul * "x 2^32 blocks",
+    "s_free_blocks_count_hi" / Int32ul * "x 2^32 blocks",
+    "s_min_extra_isize" / Int16ul * "bytes",
+    "s_want_extra_isize" / Int16ul * "bytes",
     "s_flags" / FlagsEnum(Int32ul, signed_hash=SIGNED_HASH, unsigned_hash=UNSIGNED_HASH, test_filesys=4),
-    "s_raid_stride" / Int16ul,
-    "s_mmp_interval" / Int16ul,
-    "s_mmp_block" / Int64ul,
-    "s_raid_stripe_width" / Int32ul,
-    "s_log_groups_per_flex" / Int8ul,
+    "s_raid_stride" / Int16ul * "blocks",
+    "s_mmp_interval" / Int16ul * "seconds",
+    "s_mmp_block" / Int64ul * "blocks",
+    "s_raid_stripe_width" / Int32ul * "blocks",
+    "s_log_groups_per_flex" / PowerOfTwo(Int8ul) * "groups",
     "s_checksum_type" / Enum(Int8ul, none=0, crc32c=CRC32C_CHKSUM),
     "s_encryption_level" / Int8ul,
     "s_reserved_pad" / Int8ul,
-    "s_kbytes_written" / Int64ul,
+    "s_kbytes_written" / Int64ul * "KiB",
     "s_snapshot_inum" / Int32ul,
     "s_snapshot_id" / Int32ul,
-    "s_snapshot_r_blocks_count" / Int64ul,
+    "s_snapshot_r_blocks_count" / Int64ul * "blocks",
     "s_snapshot_list" / Int32ul,
-    "s_error_count" / Int32ul,
-    "s_first_error_time" / Int32ul,
+    "s_error_count" / Int32ul * "errors",
+    "s_first_error_time" / UnixTime(Int32ul),
     "s_first_error_ino" / Int32ul,
-    "s_first_error_block" / Int64ul,
+    "s_first_error_block" / Int64ul * "blocks",
     "s_first_error_func" / Bytes(32),
     "s_first_error_line" / Int32ul,
-    "s_last_error_time" / Int32ul,
+    "s_last_error_time" / UnixTime(Int32ul),
     "s_last_error_ino" / Int32ul,
     "s_last_error_line" / Int32ul,
-    "s_last_error_block" / Int64ul,
+    "s_last_error_block" / Int64ul * "blocks",
     "s_last_error_func" / Bytes(32),
     "s_mount_opts" / Bytes(64),
     "s_usr_quota_inum" / Int32ul,
     "s_grp_quota_inum" / Int32ul,
-    "s_overhead_clusters" / Int32ul,
+    "s_overhead_clusters" / Int32ul * "clusters",
     "s_backup_bgs" / Array(2, Int32ul),  # with sparse_super2: the only groups with copies of this
     "s_encrypt_algos" / Array(4, Int8ul),
     "s_encrypt_pw_salt" / Bytes(16),
     "s_lpf_ino" / Int32ul,
     "s_prj_quota_inum" / Int32ul,
     "s_checksum_seed" / Int32ul,
-    "s_wtime_hi" / Int8ul,
-    "s_mtime_hi" / Int8ul,
-    "s_mkfs_time_hi" / Int8ul,
-    "s_lastcheck_hi" / Int8ul,
-    "s_first_error_time_hi" / Int8ul,
-    "s_last_error_time_hi" / Int8ul,
+    "s_wtime_hi" / Int8ul * "x 2^32 seconds",
+    "s_mtime_hi" / Int8ul * "x 2^32 seconds",
+    "s_mkfs_time_hi" / Int8ul * "x 2^32 seconds",
+    "s_lastcheck_hi" / Int8ul * "x 2^32 seconds",
+    "s_first_error_time_hi" / Int8ul * "x 2^32 seconds",
+    "s_last_error_time_hi" / Int8ul * "x 2^32 seconds",
     "s_first_error_errcode" / Int8ul,
     "s_last_error_errcode" / Int8ul,
     "s_encoding" / Enum(Int16ul, ascii=0, utf8_12_1=1),
@@ -208,17 +210,17 @@ INODE_UNINIT = 1
 GROUP_FLAGS = FlagsEnum(Int16ul, inode_uninit=INODE_UNINIT, block_uninit=2, inode_zeroed=4)
 
 group_descriptor = Struct(
-    "bg_block_bitmap_lo" / Int32ul,
-    "bg_inode_bitmap_lo" / Int32ul,
-    "bg_inode_table_lo" / Int32ul,
-    "bg_free_blocks_count_lo" / Int16ul,
-    "bg_free_inodes_count_lo" / Int16ul,
-    "bg_used_dirs_count_lo" / Int16ul,
+    "bg_block_bitmap_lo" / Int32ul * "blocks",
+    "bg_inode_bitmap_lo" / Int32ul * "blocks",
+    "bg_inode_table_lo" / Int32ul * "blocks",
+    "bg_free_blocks_count_lo" / Int16ul * "blocks",
+    "bg_free_inodes_count_lo" / Int16ul * "inodes",
+    "bg_used_dirs_count_lo" / Int16ul * "directories",
     "bg_flags" / GROUP_FLAGS,
-    "bg_exclude_bitmap_lo" / Int32ul,
+    "bg_exclude_bitmap_lo" / Int32ul * "blocks",
     "bg_block_bitmap_csum_lo" / Int16ul,
     "bg_inode_bitmap_csum_lo" / Int16ul,
-    "bg_itable_unused_lo" / Int16ul,
+    "bg_itable_unused_lo" / Int16ul * "inodes",
     "bg_checksum" / Int16ul,
 )
 DESCRIPTOR_CHECKSUM_OFFSET = 30
@@ -226,14 +228,14 @@ DESCRIPTOR_CHECKSUM_OFFSET = 30
 #: with the feature 64bit; s_desc_size may be larger still
 group_descriptor_64bit = Struct(
     *group_descriptor.subcons,
-    "bg_block_bitmap_hi" / Int32ul,
-    "bg_inode_bitmap_hi" / Int32ul,
-    "bg_inode_table_hi" / Int32ul,
-    "bg_free_blocks_count_hi" / Int16ul,
-    "bg_free_inodes_count_hi" / Int16ul,
-    "bg_used_dirs_count_hi" / Int16ul,
-    "bg_itable_unused_hi" / Int16ul,
-    "bg_exclude_bitmap_hi" / Int32ul,
+    "bg_block_bitmap_hi" / Int32ul * "x 2^32 blocks",
+    "bg_inode_bitmap_hi" / Int32ul * "x 2^32 blocks",
+    "bg_inode_table_hi" / Int32ul * "x 2^32 blocks",
+    "bg_free_blocks_count_hi" / Int16ul * "x 2^16 blocks",
+    "bg_free_inodes_count_hi" / Int16ul * "x 2^16 inodes",
+    "bg_used_dirs_count_hi" / Int16ul * "x 2^16 directories",
+    "bg_itable_unused_hi" / Int16ul * "x 2^16 inodes",
+    "bg_exclude_bitmap_hi" / Int32ul * "x 2^32 blocks",
     "bg_block_bitmap_csum_hi" / Int16ul,
     "bg_inode_bitmap_csum_hi" / Int16ul,
     "bg_reserved" / Int32ul,
@@ -287,25 +289,25 @@ INLINE_DATA_FL = INODE_FLAGS["inline_data"]
 CASEFOLD_FL = INODE_FLAGS["casefold"]
 
 inode = Struct(
-    "i_mode" / Int16ul,
+    "i_mode" / Mode(Int16ul),
     "i_uid" / Int16ul,
-    "i_size_lo" / Int32ul,
-    "i_atime" / Int32ul,
-    "i_ctime" / Int32ul,
-    "i_mtime" / Int32ul,
-    "i_dtime" / Int32ul,
+    "i_size_lo" / Int32ul * "bytes",
+    "i_atime" / UnixTime(Int32ul),
+    "i_ctime" / UnixTime(Int32ul),
+    "i_mtime" / UnixTime(Int32ul),
+    "i_dtime" / UnixTime(Int32ul),
     "i_gid" / Int16ul,
-    "i_links_count" / Int16ul,
-    "i_blocks_lo" / Int32ul,
+    "i_links_count" / Int16ul * "links",
+    "i_blocks_lo" / Int32ul * "sectors of 512 bytes",  # with the flag huge_file: blocks
     "i_flags" / FlagsEnum(Int32ul, **INODE_FLAGS),
     "l_i_version" / Int32ul,
     "i_block" / Bytes(60),  # 15 block pointers, an extent tree, a short link or the first inline data
     "i_generation" / Int32ul,
-    "i_file_acl_lo" / Int32ul,
-    "i_size_high" / Int32ul,
+    "i_file_acl_lo" / Int32ul * "blocks",
+    "i_size_high" / Int32ul * "x 2^32 bytes",
     "i_obso_faddr" / Int32ul,
-    "l_i_blocks_high" / Int16ul,
-    "l_i_file_acl_high" / Int16ul,
+    "l_i_blocks_high" / Int16ul * "x 2^32 sectors",
+    "l_i_file_acl_high" / Int16ul * "x 2^32 blocks",
     "l_i_uid_high" / Int16ul,
     "l_i_gid_high" / Int16ul,
     "l_i_checksum_lo" / Int16ul,
@@ -313,12 +315,12 @@ inode = Struct(
 )
 #: the fields behind the first 128 bytes; those beyond i_extra_isize are not there
 inode_extra = Struct(
-    "i_extra_isize" / Int16ul,  # bytes of these fields, itself included
+    "i_extra_isize" / Int16ul * "bytes",  # of these fields, itself included
     "i_checksum_hi" / Int16ul,
     "i_ctime_extra" / Int32ul,
     "i_mtime_extra" / Int32ul,  # bits 0-1: the epoch, on top of i_mtime; bits 2-31: nanoseconds
     "i_atime_extra" / Int32ul,
-    "i_crtime" / Int32ul,
+    "i_crtime" / UnixTime(Int32ul),
     "i_crtime_extra" / Int32ul,
     "i_version_hi" / Int32ul,
     "i_projid" / Int32ul,
@@ -333,26 +335,26 @@ I_CHECKSUM_HI_OFFSET = 130
 CHECKSUM_HI_EXTRA_ISIZE = 4  # i_extra_isize from which on a field is there
 MTIME_EXTRA_EXTRA_ISIZE = 12
 
-block_pointer = Int32ul
+block_pointer = Int32ul * "blocks"
 NDIR_BLOCKS = 12
 
 extent_header = Struct(
     "eh_magic" / Const(0xF30A, Int16ul),
-    "eh_entries" / Int16ul,
-    "eh_max" / Int16ul,
-    "eh_depth" / Int16ul,  # 0 for a leaf
+    "eh_entries" / Int16ul * "entries",
+    "eh_max" / Int16ul * "entries",
+    "eh_depth" / Int16ul * "levels",  # 0 for a leaf
     "eh_generation" / Int32ul,
 )
 extent = Struct(
-    "ee_block" / Int32ul,
-    "ee_len" / Int16ul,  # blocks; over EXT_INIT_MAX_LEN: unwritten, less that many
-    "ee_start_hi" / Int16ul,
-    "ee_start_lo" / Int32ul,
+    "ee_block" / Int32ul * "blocks",
+    "ee_len" / Int16ul * "blocks",  # over EXT_INIT_MAX_LEN: unwritten, less that many
+    "ee_start_hi" / Int16ul * "x 2^32 blocks",
+    "ee_start_lo" / Int32ul * "blocks",
 )
 extent_index = Struct(
-    "ei_block" / Int32ul,
-    "ei_leaf_lo" / Int32ul,
-    "ei_leaf_hi" / Int16ul,
+    "ei_block" / Int32ul * "blocks",
+    "ei_leaf_lo" / Int32ul * "blocks",
+    "ei_leaf_hi" / Int16ul * "x 2^32 blocks",
     "ei_unused" / Int16ul,
 )
 extent_tail = Struct("et_checksum" / Int32ul)
@@ -364,8 +366,8 @@ EXT_MAX_DEPTH = 5
 #: the name follows; without the feature filetype the last byte is not the type but zero
 directory_entry = Struct(
     "inode" / Int32ul,
-    "rec_len" / Int16ul,  # bytes to the next entry; 0 and 65535 mean 65536
-    "name_len" / Int8ul,
+    "rec_len" / Int16ul * "bytes",  # to the next entry; 0 and 65535 mean 65536
+    "name_len" / Int8ul * "bytes",
     "file_type"
     / Enum(Int8ul, unknown=0, file=1, dir=2, char=3, block=4, fifo=5, socket=6, symlink=7, tail=0xDE),
 )
@@ -390,15 +392,15 @@ dx_root = Struct(
     "dotdot_name" / Bytes(4),
     "reserved_zero" / Const(0, Int32ul),
     "hash_version" / Enum(Int8ul, **HASHES),
-    "info_length" / Const(8, Int8ul),
-    "indirect_levels" / Int8ul,
+    "info_length" / Const(8, Int8ul) * "bytes",
+    "indirect_levels" / Int8ul * "levels",
     "unused_flags" / Int8ul,
 )
 #: the other blocks of an index
 dx_node = Struct("fake" / directory_entry)
 #: lies where the hash of the first entry would be, which is always zero
-dx_countlimit = Struct("limit" / Int16ul, "count" / Int16ul)
-dx_entry = Struct("hash" / Int32ul, "block" / Int32ul)
+dx_countlimit = Struct("limit" / Int16ul * "entries", "count" / Int16ul * "entries")
+dx_entry = Struct("hash" / Int32ul, "block" / Int32ul * "blocks")
 dx_tail = Struct("dt_reserved" / Int32ul, "dt_checksum" / Int32ul)
 DX_BLOCK_MASK = 0x0FFFFFFF
 DX_LEVELS = 2  # of index blocks, the root included; 3 with the feature large_dir
@@ -410,20 +412,20 @@ XATTR_MAGIC = 0xEA020000
 #: begins the block that i_file_acl names
 xattr_header = Struct(
     "h_magic" / Const(XATTR_MAGIC, Int32ul),
-    "h_refcount" / Int32ul,  # inodes that share the block
-    "h_blocks" / Int32ul,
+    "h_refcount" / Int32ul * "inodes",  # that share the block
+    "h_blocks" / Int32ul * "blocks",
     "h_hash" / Int32ul,
     "h_checksum" / Int32ul,
     "h_reserved" / Array(3, Int32ul),
 )
 #: the name follows, padded to 4 bytes; a zero word ends the list
 xattr_entry = Struct(
-    "e_name_len" / Int8ul,
+    "e_name_len" / Int8ul * "bytes",
     "e_name_index"
     / Enum(Int8ul, user=1, acl_access=2, acl_default=3, trusted=4, lustre=5, security=6, system=7),
-    "e_value_offs" / Int16ul,  # bytes from the first entry
+    "e_value_offs" / Int16ul * "bytes",  # from the first entry
     "e_value_inum" / Int32ul,  # the inode that holds the value, with the feature ea_inode
-    "e_value_size" / Int32ul,
+    "e_value_size" / Int32ul * "bytes",
     "e_hash" / Int32ul,
 )
 XATTR_INDEX_SYSTEM = 7

@@ -19,6 +19,8 @@ from construct import (
     Struct,
 )
 
+from pybootcfg.formats._fields import DosDate, DosTime, Utf16, Version
+
 # --- boot sector and BIOS parameter block --------------------------------------------------------
 BOOT_SIGNATURE = 0xAA55
 BOOT_SIGNATURE_OFFSET = 510  # also where the sector is larger
@@ -46,18 +48,18 @@ extended_boot_signature = Enum(Int8ul, serial_only=0x28, serial_label_type=0x29)
 _bios_parameter_block = (
     "bs_jmp_boot" / Bytes(3),
     "bs_oem_name" / Bytes(8),
-    "bpb_byts_per_sec" / Int16ul,
-    "bpb_sec_per_clus" / Int8ul,
-    "bpb_rsvd_sec_cnt" / Int16ul,  # sectors before the first FAT
+    "bpb_byts_per_sec" / Int16ul * "bytes",
+    "bpb_sec_per_clus" / Int8ul * "sectors",
+    "bpb_rsvd_sec_cnt" / Int16ul * "sectors",  # before the first FAT
     "bpb_num_fats" / Int8ul,
-    "bpb_root_ent_cnt" / Int16ul,  # 0 on FAT32
-    "bpb_tot_sec16" / Int16ul,  # 0 when bpb_tot_sec32 counts
+    "bpb_root_ent_cnt" / Int16ul * "entries",  # 0 on FAT32
+    "bpb_tot_sec16" / Int16ul * "sectors",  # 0 when bpb_tot_sec32 counts
     "bpb_media" / media,
-    "bpb_fat_sz16" / Int16ul,  # sectors of one FAT; 0 on FAT32
-    "bpb_sec_per_trk" / Int16ul,
+    "bpb_fat_sz16" / Int16ul * "sectors",  # of one FAT; 0 on FAT32
+    "bpb_sec_per_trk" / Int16ul * "sectors",
     "bpb_num_heads" / Int16ul,
-    "bpb_hidd_sec" / Int32ul,  # sectors before the partition
-    "bpb_tot_sec32" / Int32ul,
+    "bpb_hidd_sec" / Int32ul * "sectors",  # before the partition
+    "bpb_tot_sec32" / Int32ul * "sectors",
 )
 
 _extended_boot_record = (
@@ -79,12 +81,12 @@ boot_sector = Struct(
 
 boot_sector_fat32 = Struct(
     *_bios_parameter_block,
-    "bpb_fat_sz32" / Int32ul,  # sectors of one FAT
+    "bpb_fat_sz32" / Int32ul * "sectors",  # of one FAT
     "bpb_ext_flags" / Int16ul,
-    "bpb_fs_ver" / Int16ul,  # major version in the high byte
-    "bpb_root_clus" / Int32ul,  # first cluster of the root directory
-    "bpb_fs_info" / Int16ul,  # sector
-    "bpb_bk_boot_sec" / Int16ul,  # sector; 0 when there is no backup
+    "bpb_fs_ver" / Version(Int16ul),
+    "bpb_root_clus" / Int32ul * "clusters",  # of the root directory
+    "bpb_fs_info" / Int16ul * "sectors",
+    "bpb_bk_boot_sec" / Int16ul * "sectors",  # 0 when there is no backup
     "bpb_reserved" / Bytes(12),
     *_extended_boot_record,
     "boot_code" / Bytes(420),
@@ -100,8 +102,8 @@ fs_info = Struct(
     "fsi_lead_sig" / Enum(Int32ul, RRaA=FSI_LEAD_SIGNATURE),
     "fsi_reserved1" / Padding(480),
     "fsi_struc_sig" / Enum(Int32ul, rrAa=FSI_STRUC_SIGNATURE),
-    "fsi_free_count" / Enum(Int32ul, unknown=FSI_UNKNOWN),  # clusters; a hint
-    "fsi_nxt_free" / Enum(Int32ul, unknown=FSI_UNKNOWN),  # cluster; a hint
+    "fsi_free_count" / Enum(Int32ul, unknown=FSI_UNKNOWN) * "clusters",  # a hint
+    "fsi_nxt_free" / Enum(Int32ul, unknown=FSI_UNKNOWN) * "clusters",  # a hint
     "fsi_reserved2" / Padding(12),
     "fsi_trail_sig" / Int32ul,
 )
@@ -116,8 +118,8 @@ FAT32_BAD_CLUSTER = 0x0FFFFFF7
 FAT32_MASK = 0x0FFFFFFF  # the upper four bits are reserved
 
 fat12_pair = Int24ul  # entry 2n in the lower 12 bits, entry 2n + 1 in the upper 12 bits
-fat16_entry = Int16ul
-fat32_entry = Int32ul
+fat16_entry = Int16ul * "clusters"
+fat32_entry = Int32ul * "clusters"
 
 # --- directory -----------------------------------------------------------------------------------
 END_OF_DIRECTORY = 0x00  # first byte of the name: this entry and all after it are free
@@ -155,24 +157,24 @@ directory_entry = Struct(
     "dir_attr" / attributes,
     "dir_nt_res"
     / FlagsEnum(Int8ul, lower_case_base=LOWER_CASE_BASE, lower_case_extension=LOWER_CASE_EXTENSION),
-    "dir_crt_time_tenth" / Int8ul,  # in 10 ms, 0 to 199
-    "dir_crt_time" / Int16ul,
-    "dir_crt_date" / Int16ul,
-    "dir_lst_acc_date" / Int16ul,
-    "dir_fst_clus_hi" / Int16ul,  # FAT32 only
-    "dir_wrt_time" / Int16ul,  # hours in bits 11-15, minutes in 5-10, two-second units in 0-4; local time
-    "dir_wrt_date" / Int16ul,  # years since 1980 in bits 9-15, months in 5-8, days in 0-4
-    "dir_fst_clus_lo" / Int16ul,
-    "dir_file_size" / Int32ul,  # bytes; 0 for directories
+    "dir_crt_time_tenth" / Int8ul * "hundredths of a second",  # 0 to 199
+    "dir_crt_time" / DosTime(Int16ul),
+    "dir_crt_date" / DosDate(Int16ul),
+    "dir_lst_acc_date" / DosDate(Int16ul),
+    "dir_fst_clus_hi" / Int16ul * "x 2^16 clusters",  # FAT32 only
+    "dir_wrt_time" / DosTime(Int16ul),
+    "dir_wrt_date" / DosDate(Int16ul),
+    "dir_fst_clus_lo" / Int16ul * "clusters",
+    "dir_file_size" / Int32ul * "bytes",  # 0 for directories
 )
 
 long_name_entry = Struct(
     "ldir_ord" / Int8ul,
-    "ldir_name1" / Bytes(10),  # UTF-16, ended by 0x0000 and then padded with 0xFFFF
+    "ldir_name1" / Utf16(10),  # UTF-16, ended by 0x0000 and then padded with 0xFFFF
     "ldir_attr" / attributes,
     "ldir_type" / Int8ul,
     "ldir_chksum" / Int8ul,  # of dir_name of the entry that follows
-    "ldir_name2" / Bytes(12),
-    "ldir_fst_clus_lo" / Int16ul,
-    "ldir_name3" / Bytes(4),
+    "ldir_name2" / Utf16(12),
+    "ldir_fst_clus_lo" / Int16ul * "clusters",
+    "ldir_name3" / Utf16(4),
 )

@@ -12,6 +12,8 @@ from uuid import UUID
 
 from construct import Bytes, Const, Enum, FlagsEnum, Int16ul, Int32ul, Int64ul, Struct
 
+from pybootcfg.formats._fields import Utf16
+
 SIGNATURE = b"EFI PART"
 REVISION = 0x00010000
 HEADER_SIZE = 92  # bytes, the least
@@ -94,36 +96,28 @@ class Guid(Bytes):  # type: ignore[misc]  # Construct has no types
         return f"{text} ({PARTITION_TYPES[text]})" if text in PARTITION_TYPES else text
 
 
-class Utf16(Bytes):  # type: ignore[misc]  # Construct has no types
-    """Text in UTF-16LE that ends at the first zero."""
-
-    def symbol(self, value: bytes) -> str:
-        """Return the text; what is no UTF-16 is replaced."""
-        return value.decode("utf-16-le", "replace").partition("\0")[0]
-
-
 header = Struct(
     "signature" / Const(SIGNATURE),
     "revision" / Enum(Int32ul, **{"1.0": REVISION}),
-    "header_size" / Int32ul,  # bytes, covered by header_crc32
+    "header_size" / Int32ul * "bytes",  # covered by header_crc32
     "header_crc32" / Int32ul,  # counted with this field zero
     "reserved" / Int32ul,
-    "my_lba" / Int64ul,
-    "alternate_lba" / Int64ul,
-    "first_usable_lba" / Int64ul,
-    "last_usable_lba" / Int64ul,
+    "my_lba" / Int64ul * "blocks",
+    "alternate_lba" / Int64ul * "blocks",
+    "first_usable_lba" / Int64ul * "blocks",
+    "last_usable_lba" / Int64ul * "blocks",
     "disk_guid" / Guid(),
-    "partition_entry_lba" / Int64ul,
-    "number_of_partition_entries" / Int32ul,
-    "size_of_partition_entry" / Int32ul,  # bytes
+    "partition_entry_lba" / Int64ul * "blocks",
+    "number_of_partition_entries" / Int32ul * "entries",
+    "size_of_partition_entry" / Int32ul * "bytes",
     "partition_entry_array_crc32" / Int32ul,
 )
 
 partition_entry = Struct(
     "partition_type_guid" / Guid(),  # all zero: the entry is unused
     "unique_partition_guid" / Guid(),
-    "starting_lba" / Int64ul,
-    "ending_lba" / Int64ul,  # the last block, not the one behind it
+    "starting_lba" / Int64ul * "blocks",
+    "ending_lba" / Int64ul * "blocks",  # the last block, not the one behind it
     "attributes"
     / FlagsEnum(
         Int64ul,

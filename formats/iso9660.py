@@ -27,6 +27,8 @@ from construct import (
     Struct,
 )
 
+from pybootcfg.formats._fields import DigitsTime, RecordingTime
+
 SECTOR_SIZE = 2048  #: of the logical sectors, in which descriptors and directories are recorded
 SYSTEM_AREA_SIZE = 16 * SECTOR_SIZE  #: bytes before the first volume descriptor, free for boot code
 STANDARD_IDENTIFIER = b"CD001"
@@ -67,34 +69,38 @@ descriptor_type = Enum(
 )
 
 #: clause 8.4.26.1; all digits "0" and the offset 0 where no time is given
-digits_date_and_time = Struct(
-    "year" / Bytes(4),
-    "month" / Bytes(2),
-    "day" / Bytes(2),
-    "hour" / Bytes(2),
-    "minute" / Bytes(2),
-    "second" / Bytes(2),
-    "hundredths_of_a_second" / Bytes(2),
-    "offset_from_gmt" / Int8sb,  # in 15-minute intervals, east positive
+digits_date_and_time = DigitsTime(
+    Struct(
+        "year" / Bytes(4),
+        "month" / Bytes(2),
+        "day" / Bytes(2),
+        "hour" / Bytes(2),
+        "minute" / Bytes(2),
+        "second" / Bytes(2),
+        "hundredths_of_a_second" / Bytes(2),
+        "offset_from_gmt" / Int8sb * "quarters of an hour",  # east positive
+    )
 )
 
 #: clause 9.1.5; all zero where no time is given
-recording_date_and_time = Struct(
-    "years_since_1900" / Int8ub,
-    "month" / Int8ub,
-    "day" / Int8ub,
-    "hour" / Int8ub,
-    "minute" / Int8ub,
-    "second" / Int8ub,
-    "offset_from_gmt" / Int8sb,  # in 15-minute intervals, east positive
+recording_date_and_time = RecordingTime(
+    Struct(
+        "years_since_1900" / Int8ub,
+        "month" / Int8ub,
+        "day" / Int8ub,
+        "hour" / Int8ub,
+        "minute" / Int8ub,
+        "second" / Int8ub,
+        "offset_from_gmt" / Int8sb * "quarters of an hour",  # east positive
+    )
 )
 
 #: clause 9.1; the file identifier, a padding byte (to an even offset) and the system use area follow
 directory_record = Struct(
-    "length_of_directory_record" / Int8ub,  # 0: nothing more in this sector
-    "extended_attribute_record_length" / Int8ub,  # in logical blocks, before the data
-    "location_of_extent" / both_endian_32,  # a logical block number
-    "data_length" / both_endian_32,  # in bytes
+    "length_of_directory_record" / Int8ub * "bytes",  # 0: nothing more in this sector
+    "extended_attribute_record_length" / Int8ub * "logical blocks",  # before the data
+    "location_of_extent" / both_endian_32 * "logical blocks",
+    "data_length" / both_endian_32 * "bytes",
     "recording_date_and_time" / recording_date_and_time,
     "file_flags"
     / FlagsEnum(
@@ -106,24 +112,24 @@ directory_record = Struct(
         protection=0x10,
         multi_extent=MULTI_EXTENT,
     ),
-    "file_unit_size" / Int8ub,  # in logical blocks; 0 unless interleaved
-    "interleave_gap_size" / Int8ub,  # in logical blocks
+    "file_unit_size" / Int8ub * "logical blocks",  # 0 unless interleaved
+    "interleave_gap_size" / Int8ub * "logical blocks",
     "volume_sequence_number" / both_endian_16,
-    "length_of_file_identifier" / Int8ub,  # in bytes
+    "length_of_file_identifier" / Int8ub * "bytes",
 )
 
 #: clause 9.4, type L; the directory identifier and a padding byte (to an even length) follow
 path_table_record = Struct(
-    "length_of_directory_identifier" / Int8ub,
-    "extended_attribute_record_length" / Int8ub,
-    "location_of_extent" / Int32ul,
+    "length_of_directory_identifier" / Int8ub * "bytes",
+    "extended_attribute_record_length" / Int8ub * "logical blocks",
+    "location_of_extent" / Int32ul * "logical blocks",
     "parent_directory_number" / Int16ul,
 )
 #: the same in a table of type M
 path_table_record_m = Struct(
-    "length_of_directory_identifier" / Int8ub,
-    "extended_attribute_record_length" / Int8ub,
-    "location_of_extent" / Int32ub,
+    "length_of_directory_identifier" / Int8ub * "bytes",
+    "extended_attribute_record_length" / Int8ub * "logical blocks",
+    "location_of_extent" / Int32ub * "logical blocks",
     "parent_directory_number" / Int16ub,
 )
 
@@ -160,16 +166,16 @@ primary_volume_descriptor = Struct(
     "system_identifier" / Bytes(32),
     "volume_identifier" / Bytes(32),
     Padding(8),
-    "volume_space_size" / both_endian_32,  # in logical blocks
+    "volume_space_size" / both_endian_32 * "logical blocks",
     Padding(32),
     "volume_set_size" / both_endian_16,
     "volume_sequence_number" / both_endian_16,
-    "logical_block_size" / both_endian_16,  # in bytes
-    "path_table_size" / both_endian_32,  # in bytes
-    "location_of_type_l_path_table" / Int32ul,
-    "location_of_optional_type_l_path_table" / Int32ul,
-    "location_of_type_m_path_table" / Int32ub,
-    "location_of_optional_type_m_path_table" / Int32ub,
+    "logical_block_size" / both_endian_16 * "bytes",
+    "path_table_size" / both_endian_32 * "bytes",
+    "location_of_type_l_path_table" / Int32ul * "logical blocks",
+    "location_of_optional_type_l_path_table" / Int32ul * "logical blocks",
+    "location_of_type_m_path_table" / Int32ub * "logical blocks",
+    "location_of_optional_type_m_path_table" / Int32ub * "logical blocks",
     "directory_record_for_root_directory" / directory_record,
     "root_directory_identifier" / Bytes(1),
     "volume_set_identifier" / Bytes(128),
@@ -198,16 +204,16 @@ supplementary_volume_descriptor = Struct(
     "system_identifier" / Bytes(32),
     "volume_identifier" / Bytes(32),
     Padding(8),
-    "volume_space_size" / both_endian_32,
+    "volume_space_size" / both_endian_32 * "logical blocks",
     "escape_sequences" / Bytes(32),
     "volume_set_size" / both_endian_16,
     "volume_sequence_number" / both_endian_16,
-    "logical_block_size" / both_endian_16,
-    "path_table_size" / both_endian_32,
-    "location_of_type_l_path_table" / Int32ul,
-    "location_of_optional_type_l_path_table" / Int32ul,
-    "location_of_type_m_path_table" / Int32ub,
-    "location_of_optional_type_m_path_table" / Int32ub,
+    "logical_block_size" / both_endian_16 * "bytes",
+    "path_table_size" / both_endian_32 * "bytes",
+    "location_of_type_l_path_table" / Int32ul * "logical blocks",
+    "location_of_optional_type_l_path_table" / Int32ul * "logical blocks",
+    "location_of_type_m_path_table" / Int32ub * "logical blocks",
+    "location_of_optional_type_m_path_table" / Int32ub * "logical blocks",
     "directory_record_for_root_directory" / directory_record,
     "root_directory_identifier" / Bytes(1),
     "volume_set_identifier" / Bytes(128),

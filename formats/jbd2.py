@@ -21,6 +21,8 @@ from construct import (
     Struct,
 )
 
+from pybootcfg.formats._fields import UnixTime, Uuid
+
 MAGIC = 0xC03B3998
 MAGIC_BYTES = bytes.fromhex("c03b3998")
 
@@ -63,25 +65,25 @@ superblock = Struct(
     "h_magic" / Const(MAGIC, Int32ub),
     "h_blocktype" / BLOCK_TYPE,
     "h_sequence" / Int32ub,
-    "s_blocksize" / Int32ub,
-    "s_maxlen" / Int32ub,  # blocks in the journal, this one included
-    "s_first" / Int32ub,  # first block of the log
+    "s_blocksize" / Int32ub * "bytes",
+    "s_maxlen" / Int32ub * "blocks",  # in the journal, this one included
+    "s_first" / Int32ub * "blocks",  # where the log may begin
     "s_sequence" / Int32ub,  # of the first commit that the log must hold
-    "s_start" / Int32ub,  # where the log begins; 0: it is empty
+    "s_start" / Int32ub * "blocks",  # where it does begin; 0: it is empty
     "s_errno" / Int32ub,
     # the fields from here on are there in version 2
     "s_feature_compat" / FlagsEnum(Int32ub, **COMPAT),
     "s_feature_incompat" / FlagsEnum(Int32ub, **INCOMPAT),
     "s_feature_ro_compat" / Int32ub,
-    "s_uuid" / Bytes(16),
-    "s_nr_users" / Int32ub,
-    "s_dynsuper" / Int32ub,
-    "s_max_transaction" / Int32ub,
-    "s_max_trans_data" / Int32ub,
+    "s_uuid" / Uuid(),
+    "s_nr_users" / Int32ub * "file systems",
+    "s_dynsuper" / Int32ub * "blocks",
+    "s_max_transaction" / Int32ub * "blocks",
+    "s_max_trans_data" / Int32ub * "blocks",
     "s_checksum_type" / Enum(Int8ub, none=0, crc32=1, md5=2, sha1=3, crc32c=4),
     "s_padding2" / Padding(3),
-    "s_num_fc_blks" / Int32ub,  # blocks of the area for fast commits
-    "s_head" / Int32ub,
+    "s_num_fc_blks" / Int32ub * "blocks",  # of the area for fast commits
+    "s_head" / Int32ub * "blocks",
     "s_padding" / Padding(160),
     "s_checksum" / Int32ub,  # crc32c of these 1024 bytes with this field zero
     "s_users" / Array(48, Bytes(16)),
@@ -92,14 +94,14 @@ DEFAULT_FAST_COMMIT_BLOCKS = 256
 MIN_JOURNAL_BLOCKS = 1024
 
 #: up to checksum version 1; with version 2 a 16-bit word follows that nothing uses
-tag = Struct("t_blocknr" / Int32ub, "t_checksum" / Int16ub, "t_flags" / Int16ub)
+tag = Struct("t_blocknr" / Int32ub * "blocks", "t_checksum" / Int16ub, "t_flags" / Int16ub)
 #: the same with journal_64bit
-tag_64bit = Struct(*tag.subcons, "t_blocknr_high" / Int32ub)
+tag_64bit = Struct(*tag.subcons, "t_blocknr_high" / Int32ub * "x 2^32 blocks")
 #: with checksum version 3, 64-bit or not
 tag3 = Struct(
-    "t_blocknr" / Int32ub,
+    "t_blocknr" / Int32ub * "blocks",
     "t_flags" / Int32ub,
-    "t_blocknr_high" / Int32ub,
+    "t_blocknr_high" / Int32ub * "x 2^32 blocks",
     "t_checksum" / Int32ub,
 )
 FLAG_ESCAPE = 1  # the block began with the magic, which was zeroed
@@ -116,21 +118,21 @@ revoke_header = Struct(
     "h_magic" / Int32ub,
     "h_blocktype" / BLOCK_TYPE,
     "h_sequence" / Int32ub,
-    "r_count" / Int32ub,  # bytes used in the block, these included
+    "r_count" / Int32ub * "bytes",  # used in the block, these included
 )
-revoke_record = Int32ub
-revoke_record_64bit = Int64ub
+revoke_record = Int32ub * "blocks"
+revoke_record_64bit = Int64ub * "blocks"
 
 commit_header = Struct(
     "h_magic" / Int32ub,
     "h_blocktype" / BLOCK_TYPE,
     "h_sequence" / Int32ub,
     "h_chksum_type" / Int8ub,
-    "h_chksum_size" / Int8ub,
+    "h_chksum_size" / Int8ub * "bytes",
     "h_padding" / Padding(2),
     "h_chksum" / Array(8, Int32ub),
-    "h_commit_sec" / Int64ub,
-    "h_commit_nsec" / Int32ub,
+    "h_commit_sec" / UnixTime(Int64ub),
+    "h_commit_nsec" / Int32ub * "nanoseconds",
 )
 COMMIT_CHECKSUM_OFFSET = 16
 CRC32_CHKSUM = 1
@@ -159,18 +161,18 @@ FC_TAGS = {
     "head": FC_HEAD,
 }
 
-fc_tl = Struct("fc_tag" / Enum(Int16ul, **FC_TAGS), "fc_len" / Int16ul)
+fc_tl = Struct("fc_tag" / Enum(Int16ul, **FC_TAGS), "fc_len" / Int16ul * "bytes")
 fc_head = Struct("fc_features" / Int32ul, "fc_tid" / Int32ul)
 fc_tail = Struct("fc_tid" / Int32ul, "fc_crc" / Int32ul)
 FC_TAIL_CHECKSUMMED = 4  # bytes of the value that count for fc_crc
 fc_add_range = Struct(
     "fc_ino" / Int32ul,
-    "ee_block" / Int32ul,  # the rest is an extent as ext4 has it
-    "ee_len" / Int16ul,
-    "ee_start_hi" / Int16ul,
-    "ee_start_lo" / Int32ul,
+    "ee_block" / Int32ul * "blocks",  # the rest is an extent as ext4 has it
+    "ee_len" / Int16ul * "blocks",
+    "ee_start_hi" / Int16ul * "x 2^32 blocks",
+    "ee_start_lo" / Int32ul * "blocks",
 )
-fc_del_range = Struct("fc_ino" / Int32ul, "fc_lblk" / Int32ul, "fc_len" / Int32ul)
+fc_del_range = Struct("fc_ino" / Int32ul, "fc_lblk" / Int32ul * "blocks", "fc_len" / Int32ul * "blocks")
 #: the name follows
 fc_dentry_info = Struct("fc_parent_ino" / Int32ul, "fc_ino" / Int32ul)
 #: the inode follows

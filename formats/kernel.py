@@ -26,6 +26,8 @@ from construct import (
     Struct,
 )
 
+from pybootcfg.formats._fields import PowerOfTwo, Version
+
 X86_HEADER_OFFSET = 0x1F1
 X86_MAGIC_OFFSET = 0x202
 X86_MAGIC = b"HdrS"
@@ -60,35 +62,35 @@ CPIO_MAGICS = (b"070701", b"070702")
 
 #: setup_header; a protocol older than a field's own has other things there
 x86_setup_header = Struct(
-    "setup_sects" / Int8ul,  # 512-byte sectors of real-mode code behind the first; 0 means 4
+    "setup_sects" / Int8ul * "sectors of 512 bytes",  # of real-mode code behind the first; 0 means 4
     "root_flags" / Int16ul,
-    "syssize" / Int32ul,  # 16-byte paragraphs of protected-mode code
+    "syssize" / Int32ul * "paragraphs of 16 bytes",  # of protected-mode code
     "ram_size" / Int16ul,
     "vid_mode" / Int16ul,
     "root_dev" / Int16ul,
     "boot_flag" / Const(0xAA55, Int16ul),
     "jump" / Bytes(2),
     "header" / Const(X86_MAGIC),
-    "version" / Int16ul,  # of the protocol: 0x020f is 2.15
+    "version" / Version(Int16ul),  # of the protocol: 0x020f is 2.15
     "realmode_swtch" / Int32ul,
-    "start_sys_seg" / Int16ul,
-    "kernel_version" / Int16ul,  # bytes from 0x200 to the version string; 0: there is none
+    "start_sys_seg" / Int16ul * "paragraphs of 16 bytes",
+    "kernel_version" / Int16ul * "bytes",  # from 0x200 to the version string; 0: there is none
     "type_of_loader" / Int8ul,
     "loadflags"
     / FlagsEnum(Int8ul, loaded_high=1, kaslr_flag=2, quiet_flag=0x20, keep_segments=0x40, can_use_heap=0x80),
-    "setup_move_size" / Int16ul,
+    "setup_move_size" / Int16ul * "bytes",
     "code32_start" / Int32ul,
     "ramdisk_image" / Int32ul,
-    "ramdisk_size" / Int32ul,
+    "ramdisk_size" / Int32ul * "bytes",
     "bootsect_kludge" / Int32ul,
-    "heap_end_ptr" / Int16ul,
+    "heap_end_ptr" / Int16ul * "bytes",
     "ext_loader_ver" / Int8ul,
     "ext_loader_type" / Int8ul,
     "cmd_line_ptr" / Int32ul,
     "initrd_addr_max" / Int32ul,
-    "kernel_alignment" / Int32ul,
+    "kernel_alignment" / Int32ul * "bytes",
     "relocatable_kernel" / Int8ul,
-    "min_alignment" / Int8ul,  # a power of two
+    "min_alignment" / PowerOfTwo(Int8ul) * "bytes",
     "xloadflags"
     / FlagsEnum(
         Int16ul,
@@ -100,36 +102,36 @@ x86_setup_header = Struct(
         level5=32,
         level5_enabled=64,
     ),
-    "cmdline_size" / Int32ul,  # bytes, without the final zero
+    "cmdline_size" / Int32ul * "bytes",  # without the final zero
     "hardware_subarch" / Enum(Int32ul, pc=0, lguest=1, xen=2, moorestown=3, ce4100=4),
     "hardware_subarch_data" / Int64ul,
-    "payload_offset" / Int32ul,  # bytes from the start of the protected-mode code
-    "payload_length" / Int32ul,
+    "payload_offset" / Int32ul * "bytes",  # from the start of the protected-mode code
+    "payload_length" / Int32ul * "bytes",
     "setup_data" / Int64ul,
     "pref_address" / Int64ul,
-    "init_size" / Int32ul,
-    "handover_offset" / Int32ul,
-    "kernel_info_offset" / Int32ul,
+    "init_size" / Int32ul * "bytes",
+    "handover_offset" / Int32ul * "bytes",
+    "kernel_info_offset" / Int32ul * "bytes",
 )
 
 arm64_header = Struct(
     "code0" / Int32ul,
     "code1" / Int32ul,
-    "text_offset" / Int64ul,
-    "image_size" / Int64ul,
+    "text_offset" / Int64ul * "bytes",
+    "image_size" / Int64ul * "bytes",
     "flags" / Int64ul,  # bit 0: big-endian; bits 1-2: pages of 4, 16, 64 KiB; bit 3: loaded anywhere
     "res2" / Int64ul,
     "res3" / Int64ul,
     "res4" / Int64ul,
     "magic" / Const(ARM64_MAGIC),
-    "res5" / Int32ul,  # offset of the PE header
+    "res5" / Int32ul * "bytes",
 )
 
 riscv_header = Struct(
     "code0" / Int32ul,
     "code1" / Int32ul,
-    "text_offset" / Int64ul,
-    "image_size" / Int64ul,
+    "text_offset" / Int64ul * "bytes",
+    "image_size" / Int64ul * "bytes",
     "flags" / FlagsEnum(Int64ul, big_endian=1),
     "version" / Int32ul,
     "res1" / Int32ul,
@@ -142,12 +144,12 @@ riscv_header = Struct(
 zboot_header = Struct(
     "mz_magic" / Const(b"MZ\0\0"),
     "image_type" / Const(ZBOOT_MAGIC),
-    "payload_offset" / Int32ul,
-    "payload_size" / Int32ul,
+    "payload_offset" / Int32ul * "bytes",
+    "payload_size" / Int32ul * "bytes",
     "reserved" / Int64ul,
     "compression_type" / Bytes(32),
     "linux_magic" / Bytes(4),
-    "pe_header_offset" / Int32ul,
+    "pe_header_offset" / Int32ul * "bytes",
 )
 
 _MACHINES = {

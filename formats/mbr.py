@@ -86,8 +86,8 @@ partition_entry = Struct(
     "starting_chs" / Bytes(3),
     "os_type" / Enum(Int8ul, **{name: number for number, name in OS_TYPES.items()}),
     "ending_chs" / Bytes(3),
-    "starting_lba" / Int32ul,  # sectors
-    "size_in_lba" / Int32ul,  # sectors
+    "starting_lba" / Int32ul * "sectors",
+    "size_in_lba" / Int32ul * "sectors",
 )
 
 mbr = Struct(
@@ -111,12 +111,12 @@ OEM_NAMES_WITHOUT_BPB = (b"NTFS    ", b"EXFAT   ", b"-FVE-FS-", b"ReFS\0\0\0\0")
 boot_sector = Struct(
     "jump" / Bytes(3),
     "oem_name" / Bytes(8),
-    "bytes_per_sector" / Int16ul,
-    "sectors_per_cluster" / Int8ul,
-    "reserved_sectors" / Int16ul,
+    "bytes_per_sector" / Int16ul * "bytes",
+    "sectors_per_cluster" / Int8ul * "sectors",
+    "reserved_sectors" / Int16ul * "sectors",
     "number_of_fats" / Int8ul,
-    "root_entries" / Int16ul,
-    "total_sectors_16" / Int16ul,
+    "root_entries" / Int16ul * "entries",
+    "total_sectors_16" / Int16ul * "sectors",
     "media" / Int8ul,
 )
 
@@ -129,6 +129,6 @@ primary_volume_descriptor = Struct(
     "volume_descriptor_type" / Const(1, Int8ul),
     "standard_identifier" / Const(b"CD001"),
     Padding(74),
-    "volume_space_size" / Int32ul,  # blocks
-    "volume_space_size_big_endian" / Int32ub,
+    "volume_space_size" / Int32ul * "blocks",
+    "volume_space_size_big_endian" / Int32ub * "blocks",
 )

@@ -9,6 +9,8 @@ Everything is little-endian.  The section table follows the optional header.
 
 from construct import Bytes, Const, Enum, FlagsEnum, Int16ul, Int32ul, Padding, Struct
 
+from pybootcfg.formats._fields import UnixTime
+
 SIGNATURE = b"PE\0\0"
 MSDOS_MAGIC = b"MZ"
 
@@ -38,7 +40,7 @@ DTB = b".dtb"
 msdos_header = Struct(
     "e_magic" / Const(MSDOS_MAGIC),
     Padding(58),
-    "e_lfanew" / Int32ul,  # offset of the signature
+    "e_lfanew" / Int32ul * "bytes",  # offset of the signature
 )
 
 #: the signature and the COFF file header
@@ -46,24 +48,24 @@ file_header = Struct(
     "signature" / Const(SIGNATURE),
     "machine"
     / Enum(Int16ul, ia32=0x014C, arm=0x01C2, arm_thumb=0x01C4, riscv64=0x5064, x64=0x8664, aa64=0xAA64),
-    "number_of_sections" / Int16ul,
-    "time_date_stamp" / Int32ul,
-    "pointer_to_symbol_table" / Int32ul,
-    "number_of_symbols" / Int32ul,
-    "size_of_optional_header" / Int16ul,
+    "number_of_sections" / Int16ul * "sections",
+    "time_date_stamp" / UnixTime(Int32ul),
+    "pointer_to_symbol_table" / Int32ul * "bytes",
+    "number_of_symbols" / Int32ul * "symbols",
+    "size_of_optional_header" / Int16ul * "bytes",
     "characteristics" / FlagsEnum(Int16ul, executable_image=0x0002, large_address_aware=0x0020, dll=0x2000),
 )
 
 section_header = Struct(
     "name" / Bytes(8),
-    "virtual_size" / Int32ul,  # bytes in memory: the contents without the padding of the file
-    "virtual_address" / Int32ul,
-    "size_of_raw_data" / Int32ul,  # bytes in the file; what is missing to virtual_size is zero
-    "pointer_to_raw_data" / Int32ul,
-    "pointer_to_relocations" / Int32ul,
-    "pointer_to_linenumbers" / Int32ul,
-    "number_of_relocations" / Int16ul,
-    "number_of_linenumbers" / Int16ul,
+    "virtual_size" / Int32ul * "bytes",  # in memory: the contents without the padding of the file
+    "virtual_address" / Int32ul * "bytes",
+    "size_of_raw_data" / Int32ul * "bytes",  # in the file; what is missing to virtual_size is zero
+    "pointer_to_raw_data" / Int32ul * "bytes",
+    "pointer_to_relocations" / Int32ul * "bytes",
+    "pointer_to_linenumbers" / Int32ul * "bytes",
+    "number_of_relocations" / Int16ul * "relocations",
+    "number_of_linenumbers" / Int16ul * "line numbers",
     "characteristics"
     / FlagsEnum(Int32ul, code=0x20, initialized_data=0x40, execute=0x20000000, read=0x40000000),
 )

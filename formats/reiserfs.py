@@ -11,6 +11,8 @@ offset, type); the items lie in the leaves, sorted by key.
 
 from construct import Bytes, Enum, FlagsEnum, Int16ul, Int32ul, Int64ul, Struct
 
+from pybootcfg.formats._fields import Mode, UnixTime, Uuid
+
 # --- super block -----------------------------------------------------------------------------------
 REISERFS_DISK_OFFSET_IN_BYTES = 64 << 10
 REISERFS_OLD_DISK_OFFSET_IN_BYTES = 8 << 10  # before 3.5.10
@@ -24,14 +26,14 @@ MAX_BLOCKSIZE = 8192
 UNFINISHED_REBUILD = 0xFFFFFFFF  # s_root_block while reiserfsck --rebuild-tree runs
 
 journal_params = Struct(
-    "jp_journal_1st_block" / Int32ul,  # where the journal starts, on its device
+    "jp_journal_1st_block" / Int32ul * "blocks",  # where the journal starts, on its device
     "jp_journal_dev" / Int32ul,  # device number; 0 for the file system's own device
-    "jp_journal_size" / Int32ul,  # blocks, without the journal header
-    "jp_journal_trans_max" / Int32ul,  # blocks in one transaction at most; 0 stands for 1024
+    "jp_journal_size" / Int32ul * "blocks",  # without the journal header
+    "jp_journal_trans_max" / Int32ul * "blocks",  # in one transaction at most; 0 stands for 1024
     "jp_journal_magic" / Int32ul,  # random; the same in the super block and in the journal header
-    "jp_journal_max_batch" / Int32ul,
-    "jp_journal_max_commit_age" / Int32ul,  # seconds
-    "jp_journal_max_trans_age" / Int32ul,  # seconds
+    "jp_journal_max_batch" / Int32ul * "blocks",
+    "jp_journal_max_commit_age" / Int32ul * "seconds",
+    "jp_journal_max_trans_age" / Int32ul * "seconds",
 )
 
 s_umount_state = Enum(Int16ul, REISERFS_VALID_FS=1, REISERFS_ERROR_FS=2)
@@ -47,33 +49,33 @@ REISERFS_ATTRS_CLEARED = 1
 
 #: all there is of it on a file system of format 3.5
 reiserfs_super_block_v1 = Struct(
-    "s_block_count" / Int32ul,
-    "s_free_blocks" / Int32ul,
-    "s_root_block" / Int32ul,
+    "s_block_count" / Int32ul * "blocks",
+    "s_free_blocks" / Int32ul * "blocks",
+    "s_root_block" / Int32ul * "blocks",
     "s_journal" / journal_params,
-    "s_blocksize" / Int16ul,  # bytes
-    "s_oid_maxsize" / Int16ul,
-    "s_oid_cursize" / Int16ul,
+    "s_blocksize" / Int16ul * "bytes",
+    "s_oid_maxsize" / Int16ul * "object ids",
+    "s_oid_cursize" / Int16ul * "object ids",
     "s_umount_state" / s_umount_state,
     "s_magic" / Bytes(10),
     "s_fs_state" / s_fs_state,
     "s_hash_function_code" / s_hash_function_code,
-    "s_tree_height" / Int16ul,  # one more than the level of the root
-    "s_bmap_nr" / Int16ul,
+    "s_tree_height" / Int16ul * "levels",  # one more than the level of the root
+    "s_bmap_nr" / Int16ul * "blocks",
     "s_version" / s_version,
-    "s_reserved_for_journal" / Int16ul,
+    "s_reserved_for_journal" / Int16ul * "blocks",
 )
 
 reiserfs_super_block = Struct(
     "s_v1" / reiserfs_super_block_v1,
     "s_inode_generation" / Int32ul,
     "s_flags" / s_flags,
-    "s_uuid" / Bytes(16),
+    "s_uuid" / Uuid(),
     "s_label" / Bytes(16),
-    "s_mnt_count" / Int16ul,
-    "s_max_mnt_count" / Int16ul,
-    "s_lastcheck" / Int32ul,  # seconds since 1970
-    "s_check_interval" / Int32ul,  # seconds
+    "s_mnt_count" / Int16ul * "mounts",
+    "s_max_mnt_count" / Int16ul * "mounts",
+    "s_lastcheck" / UnixTime(Int32ul),
+    "s_check_interval" / Int32ul * "seconds",
     "s_unused" / Bytes(76),
 )
 
@@ -118,53 +120,53 @@ DISK_LEAF_NODE_LEVEL = 1
 
 block_head = Struct(
     "blk_level" / Int16ul,  # 1 for a leaf, more for internal nodes
-    "blk_nr_item" / Int16ul,  # items of a leaf, keys of an internal node
-    "blk_free_space" / Int16ul,  # bytes
+    "blk_nr_item" / Int16ul * "items",  # of a leaf, keys of an internal node
+    "blk_free_space" / Int16ul * "bytes",
     "blk_reserved" / Int16ul,
     "blk_right_delim_key" / reiserfs_key,  # not kept up to date since 3.6
 )
 
 #: after the keys of an internal node, one more than there are keys
 disk_child = Struct(
-    "dc_block_number" / Int32ul,
-    "dc_size" / Int16ul,  # bytes used in the child
+    "dc_block_number" / Int32ul * "blocks",
+    "dc_size" / Int16ul * "bytes",  # used in the child
     "dc_reserved" / Int16ul,
 )
 
 item_head = Struct(
     "ih_key" / reiserfs_key,
-    "ih_entry_count" / Int16ul,  # of a directory item; of others free space (3.5) or 0xffff
-    "ih_item_len" / Int16ul,  # bytes
-    "ih_item_location" / Int16ul,  # from the start of the block
+    "ih_entry_count" / Int16ul * "entries",  # of a directory item; of others free space (3.5) or 0xffff
+    "ih_item_len" / Int16ul * "bytes",
+    "ih_item_location" / Int16ul * "bytes",  # from the start of the block
     "ih_version" / Int16ul,  # KEY_FORMAT_3_5 or KEY_FORMAT_3_6; the top bit belongs to reiserfsck
 )
 IH_VERSION_MASK = 0x7FFF
 
 # --- items -----------------------------------------------------------------------------------------
 stat_data_v1 = Struct(
-    "sd_mode" / Int16ul,
-    "sd_nlink" / Int16ul,
+    "sd_mode" / Mode(Int16ul),
+    "sd_nlink" / Int16ul * "links",
     "sd_uid" / Int16ul,
     "sd_gid" / Int16ul,
-    "sd_size" / Int32ul,
-    "sd_atime" / Int32ul,
-    "sd_mtime" / Int32ul,
-    "sd_ctime" / Int32ul,
+    "sd_size" / Int32ul * "bytes",
+    "sd_atime" / UnixTime(Int32ul),
+    "sd_mtime" / UnixTime(Int32ul),
+    "sd_ctime" / UnixTime(Int32ul),
     "sd_rdev" / Int32ul,  # sd_blocks for what is no device
     "sd_first_direct_byte" / Int32ul,
 )
 
 stat_data = Struct(
-    "sd_mode" / Int16ul,
+    "sd_mode" / Mode(Int16ul),
     "sd_attrs" / Int16ul,
-    "sd_nlink" / Int32ul,
-    "sd_size" / Int64ul,
+    "sd_nlink" / Int32ul * "links",
+    "sd_size" / Int64ul * "bytes",
     "sd_uid" / Int32ul,
     "sd_gid" / Int32ul,
-    "sd_atime" / Int32ul,
-    "sd_mtime" / Int32ul,
-    "sd_ctime" / Int32ul,
-    "sd_blocks" / Int32ul,
+    "sd_atime" / UnixTime(Int32ul),
+    "sd_mtime" / UnixTime(Int32ul),
+    "sd_ctime" / UnixTime(Int32ul),
+    "sd_blocks" / Int32ul * "blocks",
     "sd_rdev" / Int32ul,  # sd_generation for what is no device
 )
 
@@ -188,7 +190,7 @@ reiserfs_de_head = Struct(
     "deh_offset" / Int32ul,  # hash of the name in bits 7-30, generation in bits 0-6
     "deh_dir_id" / Int32ul,
     "deh_objectid" / Int32ul,
-    "deh_location" / Int16ul,  # of the name in the item; it ends where the previous entry's begins
+    "deh_location" / Int16ul * "bytes",  # of the name in the item; it ends where the previous entry's begins
     "deh_state" / deh_state,
 )
 
@@ -206,7 +208,7 @@ JOURNAL_TRANS_MAX_DEFAULT = 1024
 #: in the block after the journal
 reiserfs_journal_header = Struct(
     "j_last_flush_trans_id" / Int32ul,  # everything up to it is in its place
-    "j_first_unflushed_offset" / Int32ul,  # block of the journal where replay starts
+    "j_first_unflushed_offset" / Int32ul * "blocks",  # of the journal, where replay starts
     "j_mount_id" / Int32ul,
     "jh_journal" / journal_params,
 )
@@ -214,14 +216,14 @@ reiserfs_journal_header = Struct(
 #: followed by `j_realblock`, and 12 bytes before the end of its block by the magic
 reiserfs_journal_desc = Struct(
     "j_trans_id" / Int32ul,
-    "j_len" / Int32ul,  # blocks between this one and the commit block
+    "j_len" / Int32ul * "blocks",  # between this one and the commit block
     "j_mount_id" / Int32ul,
 )
 
 #: followed by the rest of `j_realblock`
 reiserfs_journal_commit = Struct(
     "j_trans_id" / Int32ul,
-    "j_len" / Int32ul,
+    "j_len" / Int32ul * "blocks",
 )
 
 realblock = Int32ul  # where the block belongs

@@ -17,18 +17,22 @@ from construct import (
     Const,
     FlagsEnum,
     Int8ub,
+    Int32ub,
     Int32ul,
     Int64ul,
     Padding,
     Struct,
 )
 
+from pybootcfg.formats._fields import Mode, PowerOfTwo
 from pybootcfg.formats.iso9660 import both_endian_32
+
+both_endian_mode = Struct("little" / Mode(Int32ul), "big" / Mode(Int32ub))
 
 #: SUSP 4.1: what every entry begins with
 entry = Struct(
     "signature" / Bytes(2),
-    "length" / Int8ub,  # in bytes, at least 4
+    "length" / Int8ub * "bytes",  # at least 4
     "version" / Int8ub,
 )
 
@@ -38,29 +42,29 @@ XA_LENGTH = 14  #: bytes of CD-ROM XA attributes that may come before the SP ent
 
 sp = Struct(
     "signature" / Const(b"SP"),
-    "length" / Int8ub,
+    "length" / Int8ub * "bytes",
     "version" / Int8ub,
     "check_bytes" / Const(b"\xbe\xef"),
-    "len_skp" / Int8ub,  # bytes to skip at the start of every other record's system use area
+    "len_skp" / Int8ub * "bytes",  # to skip at the start of every other record's system use area
 )
 
 ce = Struct(
     "signature" / Const(b"CE"),
-    "length" / Int8ub,
+    "length" / Int8ub * "bytes",
     "version" / Int8ub,
-    "block_location_of_continuation_area" / both_endian_32,
-    "offset_to_start_of_continuation_area" / both_endian_32,
-    "length_of_the_continuation_area" / both_endian_32,
+    "block_location_of_continuation_area" / both_endian_32 * "logical blocks",
+    "offset_to_start_of_continuation_area" / both_endian_32 * "bytes",
+    "length_of_the_continuation_area" / both_endian_32 * "bytes",
 )
 
 #: the identifier, descriptor and source texts follow
 er = Struct(
     "signature" / Const(b"ER"),
-    "length" / Int8ub,
+    "length" / Int8ub * "bytes",
     "version" / Int8ub,
-    "len_id" / Int8ub,
-    "len_des" / Int8ub,
-    "len_src" / Int8ub,
+    "len_id" / Int8ub * "bytes",
+    "len_des" / Int8ub * "bytes",
+    "len_src" / Int8ub * "bytes",
     "ext_ver" / Int8ub,
 )
 
@@ -72,20 +76,20 @@ PX_WITH_SERIAL = 44  #: length of a PX entry of RRIP 1.12; 36 before
 
 px = Struct(
     "signature" / Const(b"PX"),
-    "length" / Int8ub,
+    "length" / Int8ub * "bytes",
     "version" / Int8ub,
-    "file_mode" / both_endian_32,
-    "file_links" / both_endian_32,
+    "file_mode" / both_endian_mode,
+    "file_links" / both_endian_32 * "links",
     "file_user_id" / both_endian_32,
     "file_group_id" / both_endian_32,
 )
 
 px_with_serial = Struct(
     "signature" / Const(b"PX"),
-    "length" / Int8ub,
+    "length" / Int8ub * "bytes",
     "version" / Int8ub,
-    "file_mode" / both_endian_32,
-    "file_links" / both_endian_32,
+    "file_mode" / both_endian_mode,
+    "file_links" / both_endian_32 * "links",
     "file_user_id" / both_endian_32,
     "file_group_id" / both_endian_32,
     "file_serial_number" / both_endian_32,
@@ -93,7 +97,7 @@ px_with_serial = Struct(
 
 pn = Struct(
     "signature" / Const(b"PN"),
-    "length" / Int8ub,
+    "length" / Int8ub * "bytes",
     "version" / Int8ub,
     "dev_t_high" / both_endian_32,
     "dev_t_low" / both_endian_32,
@@ -104,7 +108,7 @@ SL_CONTINUE = 0x01  # the link goes on in the next SL entry
 #: component records follow
 sl = Struct(
     "signature" / Const(b"SL"),
-    "length" / Int8ub,
+    "length" / Int8ub * "bytes",
     "version" / Int8ub,
     "flags" / FlagsEnum(Int8ub, continues=SL_CONTINUE),
 )
@@ -128,7 +132,7 @@ component = Struct(
         volume_root=COMPONENT_VOLUME_ROOT,
         host=COMPONENT_HOST,
     ),
-    "length" / Int8ub,  # of the content, in bytes
+    "length" / Int8ub * "bytes",  # of the content
 )
 
 NM_CONTINUE = 0x01  # the name goes on in the next NM entry
@@ -138,7 +142,7 @@ NM_PARENT = 0x04
 #: the name content follows
 nm = Struct(
     "signature" / Const(b"NM"),
-    "length" / Int8ub,
+    "length" / Int8ub * "bytes",
     "version" / Int8ub,
     "flags" / FlagsEnum(Int8ub, continues=NM_CONTINUE, current=NM_CURRENT, parent=NM_PARENT, host=0x20),
 )
@@ -146,17 +150,17 @@ nm = Struct(
 #: stands where a directory was before it was moved up, to keep to eight levels
 cl = Struct(
     "signature" / Const(b"CL"),
-    "length" / Int8ub,
+    "length" / Int8ub * "bytes",
     "version" / Int8ub,
-    "location_of_child_directory" / both_endian_32,
+    "location_of_child_directory" / both_endian_32 * "logical blocks",
 )
 
 #: in the `..` record of a moved directory
 pl = Struct(
     "signature" / Const(b"PL"),
-    "length" / Int8ub,
+    "length" / Int8ub * "bytes",
     "version" / Int8ub,
-    "location_of_parent_directory" / both_endian_32,
+    "location_of_parent_directory" / both_endian_32 * "logical blocks",
 )
 
 TF_CREATION = 0x01
@@ -166,7 +170,7 @@ TF_LONG_FORM = 0x80  # 17 digits each, not 7 bytes
 #: the time stamps follow, in the order of their bits
 tf = Struct(
     "signature" / Const(b"TF"),
-    "length" / Int8ub,
+    "length" / Int8ub * "bytes",
     "version" / Int8ub,
     "flags"
     / FlagsEnum(
@@ -185,7 +189,7 @@ tf = Struct(
 #: RRIP 1.09 only: which entries are there
 rr = Struct(
     "signature" / Const(b"RR"),
-    "length" / Int8ub,
+    "length" / Int8ub * "bytes",
     "version" / Int8ub,
     "flags" / FlagsEnum(Int8ub, px=0x01, pn=0x02, sl=0x04, nm=0x08, cl=0x10, pl=0x20, re=0x40, tf=0x80),
 )
@@ -197,23 +201,23 @@ ZF_2 = b"PZ"
 
 zf_1 = Struct(
     "signature" / Const(b"ZF"),
-    "length" / Int8ub,
+    "length" / Int8ub * "bytes",
     "version" / Int8ub,
     "algorithm" / Const(ZF_1),
-    "header_size_div_4" / Int8ub,  # in bytes / 4
-    "block_size_log2" / Int8ub,
-    "uncompressed_size" / both_endian_32,
+    "header_size_div_4" / Int8ub * "words of 4 bytes",
+    "block_size_log2" / PowerOfTwo(Int8ub) * "bytes",
+    "uncompressed_size" / both_endian_32 * "bytes",
 )
 
 #: the signature may also be Z2
 zf_2 = Struct(
     "signature" / Bytes(2),
-    "length" / Int8ub,
+    "length" / Int8ub * "bytes",
     "version" / Int8ub,
     "algorithm" / Const(ZF_2),
-    "header_size_div_4" / Int8ub,
-    "block_size_log2" / Int8ub,
-    "uncompressed_size" / Int64ul,
+    "header_size_div_4" / Int8ub * "words of 4 bytes",
+    "block_size_log2" / PowerOfTwo(Int8ub) * "bytes",
+    "uncompressed_size" / Int64ul * "bytes",
 )
 
 ZISOFS_MAGIC = bytes.fromhex("37e45396c9dbd607")
@@ -225,22 +229,22 @@ ZISOFS2_BLOCK_SIZE_LOG2 = (12, 20)  #: writers use 15 to 20
 #: the start of a compressed file; block pointers follow at header_size_div_4 * 4
 zisofs_header = Struct(
     "hdr_magic" / Const(ZISOFS_MAGIC),
-    "uncompressed_size" / Int32ul,
-    "header_size_div_4" / Int8ub,
-    "block_size_log2" / Int8ub,
+    "uncompressed_size" / Int32ul * "bytes",
+    "header_size_div_4" / Int8ub * "words of 4 bytes",
+    "block_size_log2" / PowerOfTwo(Int8ub) * "bytes",
     Padding(2),
 )
 
 zisofs2_header = Struct(
     "hdr_magic" / Const(ZISOFS2_MAGIC),
     "hdr_version" / Int8ub,
-    "header_size_div_4" / Int8ub,
+    "header_size_div_4" / Int8ub * "words of 4 bytes",
     "alg_num" / Int8ub,  # 1: zlib
-    "block_size_log2" / Int8ub,
-    "uncompressed_size" / Int64ul,
+    "block_size_log2" / PowerOfTwo(Int8ub) * "bytes",
+    "uncompressed_size" / Int64ul * "bytes",
     Padding(4),
 )
 
 #: a byte offset in the compressed file; one per block and one for the end
-block_pointer_1 = Int32ul
-block_pointer_2 = Int64ul
+block_pointer_1 = Int32ul * "bytes"
+block_pointer_2 = Int64ul * "bytes"

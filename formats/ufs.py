@@ -25,6 +25,8 @@ from construct import (
     Struct,
 )
 
+from pybootcfg.formats._fields import Mode, PowerOfTwo, UnixTime
+
 # --- where the superblock lies, in bytes ---------------------------------------------------------
 
 SBLOCK_FLOPPY = 0
@@ -120,68 +122,68 @@ FS_42INODEFMT = -1
 FS_44INODEFMT = 2
 
 csum = Struct(
-    "cs_ndir" / Int32sn,
-    "cs_nbfree" / Int32sn,
-    "cs_nifree" / Int32sn,
-    "cs_nffree" / Int32sn,
+    "cs_ndir" / Int32sn * "directories",
+    "cs_nbfree" / Int32sn * "blocks",
+    "cs_nifree" / Int32sn * "inodes",
+    "cs_nffree" / Int32sn * "fragments",
 )
 
 csum_total = Struct(
-    "cs_ndir" / Int64sn,
-    "cs_nbfree" / Int64sn,
-    "cs_nifree" / Int64sn,
-    "cs_nffree" / Int64sn,
-    "cs_numclusters" / Int64sn,
+    "cs_ndir" / Int64sn * "directories",
+    "cs_nbfree" / Int64sn * "blocks",
+    "cs_nifree" / Int64sn * "inodes",
+    "cs_nffree" / Int64sn * "fragments",
+    "cs_numclusters" / Int64sn * "clusters",
     "cs_spare" / Array(3, Int64sn),
 )
 
 superblock = Struct(
     "fs_firstfield" / Int32un,
     "fs_unused_1" / Int32un,
-    "fs_sblkno" / Int32sn,  # fragments from the start of a cylinder group
-    "fs_cblkno" / Int32sn,
-    "fs_iblkno" / Int32sn,
-    "fs_dblkno" / Int32sn,
-    "fs_old_cgoffset" / Int32sn,
+    "fs_sblkno" / Int32sn * "fragments",  # from the start of a cylinder group
+    "fs_cblkno" / Int32sn * "fragments",
+    "fs_iblkno" / Int32sn * "fragments",
+    "fs_dblkno" / Int32sn * "fragments",
+    "fs_old_cgoffset" / Int32sn * "fragments",
     "fs_old_cgmask" / Int32sn,
-    "fs_old_time" / Int32sn,  # seconds since 1970
-    "fs_old_size" / Int32un,  # fragments; UFS1
-    "fs_old_dsize" / Int32un,
-    "fs_ncg" / Int32un,
-    "fs_bsize" / Int32sn,  # bytes
-    "fs_fsize" / Int32sn,  # bytes
-    "fs_frag" / Int32sn,  # fragments in a block
-    "fs_minfree" / Int32sn,  # percent
-    "fs_old_rotdelay" / Int32sn,
-    "fs_old_rps" / Int32sn,
+    "fs_old_time" / UnixTime(Int32sn),
+    "fs_old_size" / Int32un * "fragments",  # UFS1
+    "fs_old_dsize" / Int32un * "fragments",
+    "fs_ncg" / Int32un * "cylinder groups",
+    "fs_bsize" / Int32sn * "bytes",
+    "fs_fsize" / Int32sn * "bytes",
+    "fs_frag" / Int32sn * "fragments",  # in a block
+    "fs_minfree" / Int32sn * "percent",
+    "fs_old_rotdelay" / Int32sn * "milliseconds",
+    "fs_old_rps" / Int32sn * "revolutions per second",
     "fs_bmask" / Int32sn,
     "fs_fmask" / Int32sn,
-    "fs_bshift" / Int32sn,
-    "fs_fshift" / Int32sn,
-    "fs_maxcontig" / Int32sn,
-    "fs_maxbpg" / Int32sn,
-    "fs_fragshift" / Int32sn,
-    "fs_fsbtodb" / Int32sn,
-    "fs_sbsize" / Int32sn,  # bytes
+    "fs_bshift" / PowerOfTwo(Int32sn) * "bytes",
+    "fs_fshift" / PowerOfTwo(Int32sn) * "bytes",
+    "fs_maxcontig" / Int32sn * "blocks",
+    "fs_maxbpg" / Int32sn * "blocks",
+    "fs_fragshift" / PowerOfTwo(Int32sn) * "fragments",
+    "fs_fsbtodb" / PowerOfTwo(Int32sn) * "sectors",
+    "fs_sbsize" / Int32sn * "bytes",
     "fs_spare1" / Array(2, Int32sn),
-    "fs_nindir" / Int32sn,  # pointers in a block
-    "fs_inopb" / Int32un,  # inodes in a block
-    "fs_old_nspf" / Int32sn,
-    "fs_optim" / Int32sn,
-    "fs_old_npsect" / Int32un,  # Solaris, little-endian: fs_state
+    "fs_nindir" / Int32sn * "pointers",
+    "fs_inopb" / Int32un * "inodes",
+    "fs_old_nspf" / Int32sn * "sectors",
+    "fs_optim" / Enum(Int32sn, time=0, space=1),
+    "fs_old_npsect" / Int32un * "sectors per track",  # Solaris, little-endian: fs_state
     "fs_old_interleave" / Int32sn,
     "fs_old_trackskew" / Int32sn,
     "fs_id" / Array(2, Int32un),
-    "fs_old_csaddr" / Int32un,
-    "fs_cssize" / Int32sn,
-    "fs_cgsize" / Int32sn,
+    "fs_old_csaddr" / Int32un * "fragments",
+    "fs_cssize" / Int32sn * "bytes",
+    "fs_cgsize" / Int32sn * "bytes",
     "fs_spare2" / Int32sn,
-    "fs_old_nsect" / Int32sn,
-    "fs_old_spc" / Int32sn,
-    "fs_old_ncyl" / Int32sn,
-    "fs_old_cpg" / Int32sn,
-    "fs_ipg" / Int32un,  # inodes in a cylinder group
-    "fs_fpg" / Int32sn,  # fragments in a cylinder group
+    "fs_old_nsect" / Int32sn * "sectors per track",
+    "fs_old_spc" / Int32sn * "sectors per cylinder",
+    "fs_old_ncyl" / Int32sn * "cylinders",
+    "fs_old_cpg" / Int32sn * "cylinders",
+    "fs_ipg" / Int32un * "inodes",  # in a cylinder group
+    "fs_fpg" / Int32sn * "fragments",  # in a cylinder group
     "fs_old_cstotal" / csum,
     "fs_fmod" / Int8sn,
     "fs_clean" / Int8un,
@@ -194,34 +196,36 @@ superblock = Struct(
     "fs_cgrotor" / Int32sn,
     "fs_ocsp" / Bytes(128),  # pointers of the kernel that wrote it
     "fs_old_cpc" / Int32sn,
-    "fs_maxbsize" / Int32sn,
+    "fs_maxbsize" / Int32sn * "bytes",
     "fs_unrefs" / Int64sn,
-    "fs_providersize" / Int64sn,
-    "fs_metaspace" / Int64sn,
+    "fs_providersize" / Int64sn * "fragments",
+    "fs_metaspace" / Int64sn * "fragments",
     "fs_sparecon64" / Array(13, Int64sn),
-    "fs_sblockactualloc" / Int64sn,  # bytes
-    "fs_sblockloc" / Int64sn,  # bytes; of the superblock proper, also in its copies
+    "fs_sblockactualloc" / Int64sn * "bytes",
+    "fs_sblockloc" / Int64sn * "bytes",  # of the superblock proper, also in its copies
     "fs_cstotal" / csum_total,
-    "fs_time" / Int64sn,
-    "fs_size" / Int64sn,  # fragments; UFS2
-    "fs_dsize" / Int64sn,
-    "fs_csaddr" / Int64sn,
-    "fs_pendingblocks" / Int64sn,
-    "fs_pendinginodes" / Int32un,
+    "fs_time" / UnixTime(Int64sn),
+    "fs_size" / Int64sn * "fragments",  # UFS2
+    "fs_dsize" / Int64sn * "fragments",
+    "fs_csaddr" / Int64sn * "fragments",
+    "fs_pendingblocks" / Int64sn * "sectors of 512 bytes",
+    "fs_pendinginodes" / Int32un * "inodes",
     "fs_snapinum" / Array(20, Int32un),
-    "fs_avgfilesize" / Int32un,
-    "fs_avgfpdir" / Int32un,
-    "fs_save_cgsize" / Int32sn,
-    "fs_mtime" / Int64sn,
+    "fs_avgfilesize" / Int32un * "bytes",
+    "fs_avgfpdir" / Int32un * "files",
+    "fs_save_cgsize" / Int32sn * "bytes",
+    "fs_mtime" / UnixTime(Int64sn),
     "fs_sujfree" / Int32sn,
     "fs_sparecon32" / Array(21, Int32sn),
     "fs_ckhash" / Int32un,
     "fs_metackhash" / fs_metackhash,
     "fs_flags" / fs_flags,
-    "fs_contigsumsize" / Int32sn,
-    "fs_maxsymlinklen" / Int32sn,  # shorter targets lie in the inode; 0 also means the 4.2BSD directories
+    "fs_contigsumsize" / Int32sn * "blocks",
+    "fs_maxsymlinklen"
+    / Int32sn
+    * "bytes",  # shorter targets lie in the inode; 0 also means the 4.2BSD directories
     "fs_old_inodefmt" / Int32sn,
-    "fs_maxfilesize" / Int64un,
+    "fs_maxfilesize" / Int64un * "bytes",
     "fs_qbmask" / Int64un,  # fs_bsize - 1
     "fs_qfmask" / Int64un,  # fs_fsize - 1
     "fs_state" / Int32un,
@@ -274,30 +278,30 @@ CG_MAGIC = 0x090255
 cg = Struct(
     "cg_firstfield" / Int32sn,
     "cg_magic" / Enum(Int32un, CG_MAGIC=CG_MAGIC),
-    "cg_old_time" / Int32sn,
+    "cg_old_time" / UnixTime(Int32sn),
     "cg_cgx" / Int32un,
-    "cg_old_ncyl" / Int16sn,
-    "cg_old_niblk" / Int16sn,
-    "cg_ndblk" / Int32un,
+    "cg_old_ncyl" / Int16sn * "cylinders",
+    "cg_old_niblk" / Int16sn * "inodes",
+    "cg_ndblk" / Int32un * "fragments",
     "cg_cs" / csum,
-    "cg_rotor" / Int32un,
-    "cg_frotor" / Int32un,
+    "cg_rotor" / Int32un * "fragments",
+    "cg_frotor" / Int32un * "fragments",
     "cg_irotor" / Int32un,
     "cg_frsum" / Array(MAXFRAG, Int32un),
-    "cg_old_btotoff" / Int32sn,
-    "cg_old_boff" / Int32sn,
-    "cg_iusedoff" / Int32un,
-    "cg_freeoff" / Int32un,
-    "cg_nextfreeoff" / Int32un,
-    "cg_clustersumoff" / Int32un,
-    "cg_clusteroff" / Int32un,
-    "cg_nclusterblks" / Int32un,
-    "cg_niblk" / Int32un,
-    "cg_initediblk" / Int32un,
+    "cg_old_btotoff" / Int32sn * "bytes",
+    "cg_old_boff" / Int32sn * "bytes",
+    "cg_iusedoff" / Int32un * "bytes",
+    "cg_freeoff" / Int32un * "bytes",
+    "cg_nextfreeoff" / Int32un * "bytes",
+    "cg_clustersumoff" / Int32un * "bytes",
+    "cg_clusteroff" / Int32un * "bytes",
+    "cg_nclusterblks" / Int32un * "blocks",
+    "cg_niblk" / Int32un * "inodes",
+    "cg_initediblk" / Int32un * "inodes",
     "cg_unrefs" / Int32un,
     "cg_sparecon32" / Int32sn,
     "cg_ckhash" / Int32un,
-    "cg_time" / Int64sn,
+    "cg_time" / UnixTime(Int64sn),
     "cg_sparecon64" / Array(3, Int64sn),
 )
 
@@ -323,21 +327,21 @@ BLK_NOCOPY = 1  # in a snapshot: not in use when it was taken
 BLK_SNAP = 2  # in a snapshot: held by another snapshot
 
 ufs1_dinode = Struct(
-    "di_mode" / Int16un,
-    "di_nlink" / Int16sn,
+    "di_mode" / Mode(Int16un),
+    "di_nlink" / Int16sn * "links",
     "di_ouid" / Int16un,
     "di_ogid" / Int16un,
-    "di_size" / Int64un,  # bytes
-    "di_atime" / Int32sn,
-    "di_atimensec" / Int32sn,
-    "di_mtime" / Int32sn,
-    "di_mtimensec" / Int32sn,
-    "di_ctime" / Int32sn,
-    "di_ctimensec" / Int32sn,
-    "di_db" / Array(NDADDR, Int32un),
-    "di_ib" / Array(NIADDR, Int32un),
+    "di_size" / Int64un * "bytes",
+    "di_atime" / UnixTime(Int32sn),
+    "di_atimensec" / Int32sn * "nanoseconds",
+    "di_mtime" / UnixTime(Int32sn),
+    "di_mtimensec" / Int32sn * "nanoseconds",
+    "di_ctime" / UnixTime(Int32sn),
+    "di_ctimensec" / Int32sn * "nanoseconds",
+    "di_db" / Array(NDADDR, Int32un) * "fragments",
+    "di_ib" / Array(NIADDR, Int32un) * "fragments",
     "di_flags" / Int32un,
-    "di_blocks" / Int32un,  # of DEV_BSIZE bytes
+    "di_blocks" / Int32un * "sectors of 512 bytes",
     "di_gen" / Int32un,
     "di_uid" / Int32un,  # Solaris: ic_shadow, then ic_uid and ic_gid
     "di_gid" / Int32un,
@@ -345,28 +349,28 @@ ufs1_dinode = Struct(
 )
 
 ufs2_dinode = Struct(
-    "di_mode" / Int16un,
-    "di_nlink" / Int16sn,
+    "di_mode" / Mode(Int16un),
+    "di_nlink" / Int16sn * "links",
     "di_uid" / Int32un,
     "di_gid" / Int32un,
-    "di_blksize" / Int32un,
-    "di_size" / Int64un,  # bytes
-    "di_blocks" / Int64un,  # of DEV_BSIZE bytes
-    "di_atime" / Int64sn,
-    "di_mtime" / Int64sn,
-    "di_ctime" / Int64sn,
-    "di_birthtime" / Int64sn,
-    "di_mtimensec" / Int32sn,
-    "di_atimensec" / Int32sn,
-    "di_ctimensec" / Int32sn,
-    "di_birthnsec" / Int32sn,
+    "di_blksize" / Int32un * "bytes",
+    "di_size" / Int64un * "bytes",
+    "di_blocks" / Int64un * "sectors of 512 bytes",
+    "di_atime" / UnixTime(Int64sn),
+    "di_mtime" / UnixTime(Int64sn),
+    "di_ctime" / UnixTime(Int64sn),
+    "di_birthtime" / UnixTime(Int64sn),
+    "di_mtimensec" / Int32sn * "nanoseconds",
+    "di_atimensec" / Int32sn * "nanoseconds",
+    "di_ctimensec" / Int32sn * "nanoseconds",
+    "di_birthnsec" / Int32sn * "nanoseconds",
     "di_gen" / Int32un,
     "di_kernflags" / Int32un,
     "di_flags" / Int32un,
-    "di_extsize" / Int32un,  # bytes
-    "di_extb" / Array(NXADDR, Int64un),
-    "di_db" / Array(NDADDR, Int64un),
-    "di_ib" / Array(NIADDR, Int64un),
+    "di_extsize" / Int32un * "bytes",
+    "di_extb" / Array(NXADDR, Int64un) * "fragments",
+    "di_db" / Array(NDADDR, Int64un) * "fragments",
+    "di_ib" / Array(NIADDR, Int64un) * "fragments",
     "di_modrev" / Int64un,
     "di_freelink" / Int32un,
     "di_ckhash" / Int32un,
@@ -379,8 +383,8 @@ DI_CKHASH_OFFSET = 244
 ufs1_shortlink = Struct(Padding(40), "di_shortlink" / Bytes(60))
 ufs2_shortlink = Struct(Padding(112), "di_shortlink" / Bytes(120))
 
-ufs1_daddr_t = Int32un  # one pointer of an indirect block, in fragments
-ufs2_daddr_t = Int64un
+ufs1_daddr_t = Int32un * "fragments"  # one pointer of an indirect block
+ufs2_daddr_t = Int64un * "fragments"
 
 # --- directory -----------------------------------------------------------------------------------
 
@@ -389,14 +393,14 @@ DT_WHT = 14
 #: 4.4BSD; the name follows, padded with NULs to a multiple of 4 bytes
 direct = Struct(
     "d_ino" / Int32un,
-    "d_reclen" / Int16un,  # bytes up to the next entry
+    "d_reclen" / Int16un * "bytes",  # up to the next entry
     "d_type" / Int8un,
-    "d_namlen" / Int8un,
+    "d_namlen" / Int8un * "bytes",
 )
 
 #: 4.2BSD and Solaris
 odirect = Struct(
     "d_ino" / Int32un,
-    "d_reclen" / Int16un,
-    "d_namlen" / Int16un,
+    "d_reclen" / Int16un * "bytes",
+    "d_namlen" / Int16un * "bytes",
 )

@@ -22,6 +22,8 @@ from construct import (
     Struct,
 )
 
+from pybootcfg.formats._fields import UnixTime
+
 DKL_MAGIC = 0xDABE
 VTOC_SANE = 0x600DDEEE
 SECTOR_SIZE = 512  # bytes, both labels
@@ -62,8 +64,8 @@ _TAG_NUMBERS = {name: tag for tag, name in TAGS.items()}
 x86_partition = Struct(
     "p_tag" / Enum(Int16ul, **_TAG_NUMBERS),
     "p_flag" / FlagsEnum(Int16ul, unmountable=V_UNMNT, read_only=V_RONLY),
-    "p_start" / Int32ul,  # sectors from the start of the MBR slice
-    "p_size" / Int32ul,  # sectors
+    "p_start" / Int32ul * "sectors",  # from the start of the MBR slice
+    "p_size" / Int32ul * "sectors",
 )
 
 x86_label = Struct(
@@ -71,22 +73,22 @@ x86_label = Struct(
     "v_sanity" / Const(VTOC_SANE, Int32ul),
     "v_version" / Int32ul,
     "v_volume" / Bytes(8),
-    "v_sectorsz" / Int16ul,  # bytes
-    "v_nparts" / Int16ul,
+    "v_sectorsz" / Int16ul * "bytes",
+    "v_nparts" / Int16ul * "partitions",
     "v_reserved" / Array(10, Int32ul),
     "v_part" / Array(16, x86_partition),
-    "timestamp" / Array(16, Int32ul),
+    "timestamp" / Array(16, UnixTime(Int32ul)),
     "v_asciilabel" / Bytes(128),
-    "dkl_pcyl" / Int32ul,
-    "dkl_ncyl" / Int32ul,
-    "dkl_acyl" / Int16ul,
-    "dkl_bcyl" / Int16ul,
-    "dkl_nhead" / Int32ul,
-    "dkl_nsect" / Int32ul,
+    "dkl_pcyl" / Int32ul * "cylinders",
+    "dkl_ncyl" / Int32ul * "cylinders",
+    "dkl_acyl" / Int16ul * "cylinders",
+    "dkl_bcyl" / Int16ul * "cylinders",
+    "dkl_nhead" / Int32ul * "heads",
+    "dkl_nsect" / Int32ul * "sectors per track",
     "dkl_intrlv" / Int16ul,
     "dkl_skew" / Int16ul,
-    "dkl_apc" / Int16ul,
-    "dkl_rpm" / Int16ul,
+    "dkl_apc" / Int16ul * "sectors",
+    "dkl_rpm" / Int16ul * "revolutions per minute",
     "dkl_write_reinstruct" / Int16ul,
     "dkl_read_reinstruct" / Int16ul,
     "dkl_extra" / Array(4, Int16ul),
@@ -101,34 +103,34 @@ sparc_tag = Struct(
 )
 
 sparc_map = Struct(
-    "dkl_cylno" / Int32ub,  # cylinder
-    "dkl_nblk" / Int32ub,  # sectors
+    "dkl_cylno" / Int32ub * "cylinders",
+    "dkl_nblk" / Int32ub * "sectors",
 )
 
 sparc_label = Struct(
     "dkl_asciilabel" / Bytes(128),
     "v_version" / Int32ub,
     "v_volume" / Bytes(8),
-    "v_nparts" / Int16ub,
+    "v_nparts" / Int16ub * "partitions",
     "v_part" / Array(8, sparc_tag),
     Padding(2),
     "v_bootinfo" / Array(3, Int32ub),
     "v_sanity" / Int32ub,  # absent before SunOS 5: then the tags say nothing
     "v_reserved" / Array(10, Int32ub),
-    "v_timestamp" / Array(8, Int32ub),
+    "v_timestamp" / Array(8, UnixTime(Int32ub)),
     "dkl_write_reinstruct" / Int16ub,
     "dkl_read_reinstruct" / Int16ub,
     "dkl_pad" / Bytes(152),
-    "dkl_rpm" / Int16ub,
-    "dkl_pcyl" / Int16ub,
-    "dkl_apc" / Int16ub,
+    "dkl_rpm" / Int16ub * "revolutions per minute",
+    "dkl_pcyl" / Int16ub * "cylinders",
+    "dkl_apc" / Int16ub * "sectors",
     "dkl_obs1" / Int16ub,
     "dkl_obs2" / Int16ub,
     "dkl_intrlv" / Int16ub,
-    "dkl_ncyl" / Int16ub,
-    "dkl_acyl" / Int16ub,
-    "dkl_nhead" / Int16ub,
-    "dkl_nsect" / Int16ub,  # sectors per track
+    "dkl_ncyl" / Int16ub * "cylinders",
+    "dkl_acyl" / Int16ub * "cylinders",
+    "dkl_nhead" / Int16ub * "heads",
+    "dkl_nsect" / Int16ub * "sectors per track",
     "dkl_obs3" / Int16ub,
     "dkl_obs4" / Int16ub,
     "dkl_map" / Array(8, sparc_map),

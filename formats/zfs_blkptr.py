@@ -114,31 +114,31 @@ checksum_function = Enum(
 )
 
 dva_shown_little = Struct(
-    "asize" / Int24ul,  # in units of 512 bytes
+    "asize" / Int24ul * "sectors of 512 bytes",
     "grid" / Int8ub,
     "vdev" / Int24ul,
     "pad" / Int8ub,
-    "offset" / Int64ul,  # in units of 512 bytes; the top bit marks a gang block
+    "offset" / Int64ul * "sectors of 512 bytes",  # the top bit marks a gang block
 )
 dva_shown_big = Struct(
     "pad" / Int8ub,
     "vdev" / Int24ub,
     "grid" / Int8ub,
-    "asize" / Int24ub,
-    "offset" / Int64ub,
+    "asize" / Int24ub * "sectors of 512 bytes",
+    "offset" / Int64ub * "sectors of 512 bytes",
 )
 blkptr_shown_little = Struct(
     "dva" / Array(3, dva_shown_little),
-    "lsize" / Int16ul,  # in units of 512 bytes, less one
-    "psize" / Int16ul,
+    "lsize" / Int16ul * "sectors of 512 bytes",  # less one
+    "psize" / Int16ul * "sectors of 512 bytes",
     "compress" / compress_function,
     "checksum" / checksum_function,
     "type" / Int8ub,
     "level_and_flags" / Int8ub,  # 0x80: little-endian, 0x40: dedup, 0x20: encrypted, 0x1f: level
     "pad" / Array(2, Int64ul),
-    "physical_birth" / Int64ul,
-    "logical_birth" / Int64ul,
-    "fill" / Int64ul,
+    "physical_birth" / Int64ul * "txg",
+    "logical_birth" / Int64ul * "txg",
+    "fill" / Int64ul * "blocks",
     "cksum" / Array(4, Int64ul),
 )
 blkptr_shown_big = Struct(
@@ -147,12 +147,12 @@ blkptr_shown_big = Struct(
     "type" / Int8ub,
     "checksum" / checksum_function,
     "compress" / compress_function,
-    "psize" / Int16ub,
-    "lsize" / Int16ub,
+    "psize" / Int16ub * "sectors of 512 bytes",
+    "lsize" / Int16ub * "sectors of 512 bytes",
     "pad" / Array(2, Int64ub),
-    "physical_birth" / Int64ub,
-    "logical_birth" / Int64ub,
-    "fill" / Int64ub,
+    "physical_birth" / Int64ub * "txg",
+    "logical_birth" / Int64ub * "txg",
+    "fill" / Int64ub * "blocks",
     "cksum" / Array(4, Int64ub),
 )
 
@@ -194,10 +194,10 @@ ZIO_COMPRESS_ZSTD = 16
 
 ZLE_LEVEL = 64  # lengths up to this are literal, longer ones zeros
 
-lz4_header = Struct("compressed_size" / Int32ub)
+lz4_header = Struct("compressed_size" / Int32ub * "bytes")
 
 zfs_zstdhdr = Struct(
-    "c_len" / Int32ub,
+    "c_len" / Int32ub * "bytes",
     "raw_version_level" / Int32ub,
 )
 """Before a zstd frame that lacks its magic number."""

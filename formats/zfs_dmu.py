@@ -6,6 +6,7 @@ Specifications: "ZFS On-Disk Specification" chapter 3; OpenZFS <sys/dnode.h>, <s
 
 from construct import Array, Bytes, Enum, Int8un, Int16un, Int64un, Padding, Struct, this
 
+from pybootcfg.formats._fields import PowerOfTwo
 from pybootcfg.formats.zfs_blkptr import blkptr, blkptr_shown_big, blkptr_shown_little
 from pybootcfg.formats.zfs_zil import zil_header
 
@@ -54,18 +55,18 @@ dmu_object_type = Enum(
 
 dnode_core = Struct(
     "dn_type" / dmu_object_type,
-    "dn_indblkshift" / Int8un,
-    "dn_nlevels" / Int8un,  # 1: the block pointers point at data
-    "dn_nblkptr" / Int8un,
+    "dn_indblkshift" / PowerOfTwo(Int8un) * "bytes",
+    "dn_nlevels" / Int8un * "levels",  # 1: the block pointers point at data
+    "dn_nblkptr" / Int8un * "block pointers",
     "dn_bonustype" / dmu_object_type,
     "dn_checksum" / Int8un,
     "dn_compress" / Int8un,
     "dn_flags" / Int8un,
-    "dn_datablkszsec" / Int16un,  # in units of 512 bytes
-    "dn_bonuslen" / Int16un,
-    "dn_extra_slots" / Int8un,
+    "dn_datablkszsec" / Int16un * "sectors of 512 bytes",
+    "dn_bonuslen" / Int16un * "bytes",
+    "dn_extra_slots" / Int8un * "slots of 512 bytes",
     Padding(3),
-    "dn_maxblkid" / Int64un,
+    "dn_maxblkid" / Int64un * "blocks",
     "dn_used" / Int64un,
     Padding(32),
 )

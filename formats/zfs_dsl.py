@@ -6,19 +6,20 @@ zfsprops(7).  Both structures are the bonus buffers of their objects.
 
 from construct import Array, Int64un, Struct
 
+from pybootcfg.formats._fields import UnixTime
 from pybootcfg.formats.zfs_blkptr import blkptr
 
 dsl_dir_phys = Struct(
-    "dd_creation_time" / Int64un,
+    "dd_creation_time" / UnixTime(Int64un),
     "dd_head_dataset_obj" / Int64un,
     "dd_parent_obj" / Int64un,
     "dd_origin_obj" / Int64un,
     "dd_child_dir_zapobj" / Int64un,
-    "dd_used_bytes" / Int64un,
-    "dd_compressed_bytes" / Int64un,
-    "dd_uncompressed_bytes" / Int64un,
-    "dd_quota" / Int64un,
-    "dd_reserved" / Int64un,
+    "dd_used_bytes" / Int64un * "bytes",
+    "dd_compressed_bytes" / Int64un * "bytes",
+    "dd_uncompressed_bytes" / Int64un * "bytes",
+    "dd_quota" / Int64un * "bytes",
+    "dd_reserved" / Int64un * "bytes",
     "dd_props_zapobj" / Int64un,
     "dd_deleg_zapobj" / Int64un,
     "dd_flags" / Int64un,
@@ -31,17 +32,17 @@ DS_FLAG_INCONSISTENT = 1  # a receive did not finish
 dsl_dataset_phys = Struct(
     "ds_dir_obj" / Int64un,
     "ds_prev_snap_obj" / Int64un,
-    "ds_prev_snap_txg" / Int64un,
+    "ds_prev_snap_txg" / Int64un * "txg",
     "ds_next_snap_obj" / Int64un,
     "ds_snapnames_zapobj" / Int64un,
-    "ds_num_children" / Int64un,
-    "ds_creation_time" / Int64un,
-    "ds_creation_txg" / Int64un,
+    "ds_num_children" / Int64un * "references",
+    "ds_creation_time" / UnixTime(Int64un),
+    "ds_creation_txg" / Int64un * "txg",
     "ds_deadlist_obj" / Int64un,
-    "ds_referenced_bytes" / Int64un,
-    "ds_compressed_bytes" / Int64un,
-    "ds_uncompressed_bytes" / Int64un,
-    "ds_unique_bytes" / Int64un,
+    "ds_referenced_bytes" / Int64un * "bytes",
+    "ds_compressed_bytes" / Int64un * "bytes",
+    "ds_uncompressed_bytes" / Int64un * "bytes",
+    "ds_unique_bytes" / Int64un * "bytes",
     "ds_fsid_guid" / Int64un,
     "ds_guid" / Int64un,
     "ds_flags" / Int64un,

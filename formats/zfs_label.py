@@ -24,6 +24,7 @@ from construct import (
     this,
 )
 
+from pybootcfg.formats._fields import UnixTime
 from pybootcfg.formats.zfs_blkptr import blkptr, blkptr_shown_big, blkptr_shown_little
 
 # --- where things lie, in bytes --------------------------------------------------------------------
@@ -58,16 +59,16 @@ MMP_SEQ = (32, 16)
 
 _before_rootbp = (
     "ub_version" / Int64un,
-    "ub_txg" / Int64un,
+    "ub_txg" / Int64un * "txg",
     "ub_guid_sum" / Int64un,
-    "ub_timestamp" / Int64un,  # seconds since 1970
+    "ub_timestamp" / UnixTime(Int64un),
 )
 _after_rootbp = (
     "ub_software_version" / Int64un,
     "ub_mmp_magic" / Int64un,
-    "ub_mmp_delay" / Int64un,  # nanoseconds
+    "ub_mmp_delay" / Int64un * "nanoseconds",
     "ub_mmp_config" / Int64un,
-    "ub_checkpoint_txg" / Int64un,
+    "ub_checkpoint_txg" / Int64un * "txg",
     "ub_raidz_reflow_info" / Int64un,
 )
 uberblock = Struct("ub_magic" / Int64un, *_before_rootbp, "ub_rootbp" / blkptr, *_after_rootbp)
@@ -140,11 +141,11 @@ data_type = Enum(
 )
 
 nvpair_size = Struct(
-    "encoded_size" / Int32ub,  # of the whole pair with this field; 0 ends the list
-    "decoded_size" / Int32ub,
+    "encoded_size" / Int32ub * "bytes",  # of the whole pair with this field; 0 ends the list
+    "decoded_size" / Int32ub * "bytes",
 )
 
-nvpair_name = Struct("length" / Int32ub)
+nvpair_name = Struct("length" / Int32ub * "bytes")
 """Then the name, padded to a multiple of four."""
 
 nvpair_type = Struct(
@@ -154,9 +155,9 @@ nvpair_type = Struct(
 """Then the value: embedded lists as `nvlist`s, all else as XDR has it."""
 
 nvpair = Struct(
-    "encoded_size" / Int32ub,
-    "decoded_size" / Int32ub,
-    "name_length" / Int32ub,
+    "encoded_size" / Int32ub * "bytes",
+    "decoded_size" / Int32ub * "bytes",
+    "name_length" / Int32ub * "bytes",
     "name" / Bytes(this.name_length),
     "name_padding" / Bytes(-this.name_length & 3),
     "type" / data_type,
@@ -166,8 +167,8 @@ nvpair = Struct(
         this.type,
         {
             "UINT64": Int64ub,
-            "STRING": Struct("length" / Int32ub, "text" / Bytes(this.length)),
-            "UINT64_ARRAY": Struct("length" / Int32ub, "elements" / Array(this.length, Int64ub)),
+            "STRING": Struct("length" / Int32ub * "bytes", "text" / Bytes(this.length)),
+            "UINT64_ARRAY": Struct("length" / Int32ub * "elements", "elements" / Array(this.length, Int64ub)),
         },
         default=Bytes(0),
     ),

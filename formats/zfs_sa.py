@@ -9,6 +9,8 @@ lengths of those with a registered length of 0 stand in the header.
 
 from construct import Array, Int16ub, Int16un, Int32un, Int64un, Struct
 
+from pybootcfg.formats._fields import TimePair
+
 SA_MAGIC = 0x2F505A
 
 SA_REGISTRY = b"REGISTRY"
@@ -26,11 +28,11 @@ sa_hdr_phys = Struct(
 )
 """Then one 16-bit length for each attribute of variable length."""
 
-sa_length = Int16un
+sa_length = Int16un * "bytes"
 layout_attribute = Int16ub  # an element of a layout, as ZAP stores it
 
 attribute_u64 = Int64un
-attribute_time = Array(2, Int64un)  # seconds since 1970, nanoseconds
+attribute_time = TimePair(Array(2, Int64un))
 
 ZPL_MTIME = b"ZPL_MTIME"
 ZPL_MODE = b"ZPL_MODE"

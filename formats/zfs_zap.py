@@ -22,6 +22,8 @@ from construct import (
     Struct,
 )
 
+from pybootcfg.formats._fields import PowerOfTwo
+
 ZBT_LEAF = (1 << 63) + 0
 ZBT_HEADER = (1 << 63) + 1
 ZBT_MICRO = (1 << 63) + 3
@@ -71,26 +73,26 @@ U8_TEXTPREP_NFKD = 0x20
 U8_TEXTPREP_NFKC = 0x60
 
 zap_table_phys = Struct(
-    "zt_blk" / Int64un,
-    "zt_numblks" / Int64un,  # 0: the table is the second half of the header block
-    "zt_shift" / Int64un,
-    "zt_nextblk" / Int64un,
-    "zt_blks_copied" / Int64un,
+    "zt_blk" / Int64un * "blocks",
+    "zt_numblks" / Int64un * "blocks",  # 0: the table is the second half of the header block
+    "zt_shift" / PowerOfTwo(Int64un) * "pointers",
+    "zt_nextblk" / Int64un * "blocks",
+    "zt_blks_copied" / Int64un * "blocks",
 )
 
 zap_phys = Struct(
     "zap_block_type" / Int64un,
     "zap_magic" / Int64un,
     "zap_ptrtbl" / zap_table_phys,
-    "zap_freeblk" / Int64un,
-    "zap_num_leafs" / Int64un,
-    "zap_num_entries" / Int64un,
+    "zap_freeblk" / Int64un * "blocks",
+    "zap_num_leafs" / Int64un * "leaves",
+    "zap_num_entries" / Int64un * "entries",
     "zap_salt" / Int64un,
     "zap_normflags" / Int64un,
     "zap_flags" / Int64un,
 )
 
-zap_pointer = Int64un  # the number of a leaf block
+zap_pointer = Int64un * "blocks"  # the number of a leaf block
 
 # --- fat ZAP: leaf ---------------------------------------------------------------------------------
 
@@ -109,10 +111,10 @@ zap_leaf_header = Struct(
     "lh_pad1" / Int64un,
     "lh_prefix" / Int64un,
     "lh_magic" / Int32un,
-    "lh_nfree" / Int16un,
-    "lh_nentries" / Int16un,
-    "lh_prefix_len" / Int16un,
-    "lh_freelist" / Int16un,
+    "lh_nfree" / Int16un * "chunks",
+    "lh_nentries" / Int16un * "entries",
+    "lh_prefix_len" / Int16un * "bits",
+    "lh_freelist" / Int16un * "chunks",
     "lh_flags" / Int8un,
     Padding(11),
 )
@@ -121,12 +123,12 @@ zap_leaf_hash = Int16un  # the number of the chain's first chunk
 
 zap_leaf_entry = Struct(
     "le_type" / Int8un,
-    "le_value_intlen" / Int8un,
-    "le_next" / Int16un,
-    "le_name_chunk" / Int16un,
-    "le_name_numints" / Int16un,
-    "le_value_chunk" / Int16un,
-    "le_value_numints" / Int16un,
+    "le_value_intlen" / Int8un * "bytes",
+    "le_next" / Int16un * "chunks",
+    "le_name_chunk" / Int16un * "chunks",
+    "le_name_numints" / Int16un * "integers",
+    "le_value_chunk" / Int16un * "chunks",
+    "le_value_numints" / Int16un * "integers",
     "le_cd" / Int32un,
     "le_hash" / Int64un,
 )
@@ -134,5 +136,5 @@ zap_leaf_entry = Struct(
 zap_leaf_array = Struct(
     "la_type" / Int8un,
     "la_array" / Bytes(21),  # numbers in here are big-endian whatever the host
-    "la_next" / Int16un,
+    "la_next" / Int16un * "chunks",
 )

@@ -6,10 +6,11 @@ of `lrc_reclen` bytes fill it up to `zc_nused`.  A block whose checksum is wrong
 
 from construct import Array, Int32un, Int64un, Struct
 
+from pybootcfg.formats._fields import Mode, TimePair
 from pybootcfg.formats.zfs_blkptr import blkptr
 
 zil_header = Struct(
-    "zh_claim_txg" / Int64un,
+    "zh_claim_txg" / Int64un * "txg",
     "zh_replay_seq" / Int64un,
     "zh_log" / blkptr,
     "zh_claim_blk_seq" / Int64un,
@@ -23,7 +24,7 @@ ZIL_MIN_BLKSZ = 4096  # the checksum of ZILOG2 is over a multiple of it
 zil_chain = Struct(
     "zc_pad" / Int64un,
     "zc_next_blk" / blkptr,
-    "zc_nused" / Int64un,
+    "zc_nused" / Int64un * "bytes",
     "zec_magic" / Int64un,
     "zec_cksum" / Array(4, Int64un),
 )
@@ -63,8 +64,8 @@ LR_FOID_OBJ = (0, 48)  # of an object number in a record; above it the number of
 
 lr = Struct(
     "lrc_txtype" / Int64un,
-    "lrc_reclen" / Int64un,
-    "lrc_txg" / Int64un,
+    "lrc_reclen" / Int64un * "bytes",
+    "lrc_txg" / Int64un * "txg",
     "lrc_seq" / Int64un,
 )
 
@@ -74,11 +75,11 @@ lr_object = Struct("lr_foid" / Int64un)
 lr_create = Struct(
     "lr_doid" / Int64un,
     "lr_foid" / Int64un,
-    "lr_mode" / Int64un,
+    "lr_mode" / Mode(Int64un),
     "lr_uid" / Int64un,
     "lr_gid" / Int64un,
     "lr_gen" / Int64un,
-    "lr_crtime" / Array(2, Int64un),
+    "lr_crtime" / TimePair(Array(2, Int64un)),
     "lr_rdev" / Int64un,
 )
 """Then the name, and for a symbolic link where it points."""
@@ -96,32 +97,32 @@ lr_rename_whiteout = Struct(
 """Then both names."""
 
 lr_acl = Struct(
-    "lr_aclcnt" / Int64un,
+    "lr_aclcnt" / Int64un * "entries",
     "lr_domcnt" / Int64un,
     "lr_fuidcnt" / Int64un,
-    "lr_acl_bytes" / Int64un,
+    "lr_acl_bytes" / Int64un * "bytes",
     "lr_acl_flags" / Int64un,
 )
 """After `lr_create` in records with an ACL; then attributes, entries, identities, domains, the name."""
 
-lr_attr = Struct("lr_attr_masksize" / Int32un)
+lr_attr = Struct("lr_attr_masksize" / Int32un * "words of 4 bytes")
 """Optional attributes: that many 32-bit words, then LR_ATTR_END_SIZE bytes."""
 
 LR_ATTR_END_SIZE = 56
 
 lr_write = Struct(
     "lr_foid" / Int64un,
-    "lr_offset" / Int64un,
-    "lr_length" / Int64un,
-    "lr_blkoff" / Int64un,
+    "lr_offset" / Int64un * "bytes",
+    "lr_length" / Int64un * "bytes",
+    "lr_blkoff" / Int64un * "bytes",
     "lr_blkptr" / blkptr,
 )
 """Then the data, unless it is where lr_blkptr points."""
 
 lr_truncate = Struct(
     "lr_foid" / Int64un,
-    "lr_offset" / Int64un,
-    "lr_length" / Int64un,  # 0: to the end
+    "lr_offset" / Int64un * "bytes",
+    "lr_length" / Int64un * "bytes",  # 0: to the end
 )
 
 # What lr_mask means depends on the system: Linux stores its own bits, all others those of Solaris.
@@ -137,19 +138,19 @@ VNOVAL = (1 << 64) - 1  # an lr_size that FreeBSD does not set
 lr_setattr = Struct(
     "lr_foid" / Int64un,
     "lr_mask" / Int64un,
-    "lr_mode" / Int64un,
+    "lr_mode" / Mode(Int64un),
     "lr_uid" / Int64un,
     "lr_gid" / Int64un,
-    "lr_size" / Int64un,
-    "lr_atime" / Array(2, Int64un),
-    "lr_mtime" / Array(2, Int64un),
+    "lr_size" / Int64un * "bytes",
+    "lr_atime" / TimePair(Array(2, Int64un)),
+    "lr_mtime" / TimePair(Array(2, Int64un)),
 )
 
 lr_clone_range = Struct(
     "lr_foid" / Int64un,
-    "lr_offset" / Int64un,
-    "lr_length" / Int64un,
-    "lr_blksz" / Int64un,
-    "lr_nbps" / Int64un,
+    "lr_offset" / Int64un * "bytes",
+    "lr_length" / Int64un * "bytes",
+    "lr_blksz" / Int64un * "bytes",
+    "lr_nbps" / Int64un * "block pointers",
 )
 """Then the block pointers."""

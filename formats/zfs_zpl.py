@@ -5,6 +5,8 @@ Specifications: "ZFS On-Disk Specification" chapter 6; OpenZFS <sys/zfs_znode.h>
 
 from construct import Array, Bytes, Int64un, Struct
 
+from pybootcfg.formats._fields import Mode, TimePair
+
 MASTER_NODE_OBJ = 1
 ZPL_VERSION_STR = b"VERSION"
 ZFS_ROOT_OBJ = b"ROOT"
@@ -21,15 +23,15 @@ ZFS_CASE_MIXED = 2
 ZFS_DIRENT_OBJ = (0, 48)  # of a directory entry's value: first bit, bits
 
 znode_phys = Struct(
-    "zp_atime" / Array(2, Int64un),  # seconds since 1970, nanoseconds
-    "zp_mtime" / Array(2, Int64un),
-    "zp_ctime" / Array(2, Int64un),
-    "zp_crtime" / Array(2, Int64un),
-    "zp_gen" / Int64un,
-    "zp_mode" / Int64un,
-    "zp_size" / Int64un,
+    "zp_atime" / TimePair(Array(2, Int64un)),
+    "zp_mtime" / TimePair(Array(2, Int64un)),
+    "zp_ctime" / TimePair(Array(2, Int64un)),
+    "zp_crtime" / TimePair(Array(2, Int64un)),
+    "zp_gen" / Int64un * "txg",
+    "zp_mode" / Mode(Int64un),
+    "zp_size" / Int64un * "bytes",
     "zp_parent" / Int64un,
-    "zp_links" / Int64un,
+    "zp_links" / Int64un * "links",
     "zp_xattr" / Int64un,
     "zp_rdev" / Int64un,
     "zp_flags" / Int64un,

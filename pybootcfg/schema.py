@@ -93,7 +93,7 @@ def lower(schema: Construct, name: str) -> Plan:
     import construct as c
 
     kind = type(schema)
-    if kind is c.Renamed or isinstance(schema, (c.Enum, c.FlagsEnum, c.Hex, c.HexDump)):
+    if kind is c.Renamed or isinstance(schema, (c.Enum, c.FlagsEnum, c.Hex, c.HexDump)) or has_words(schema):
         return lower(schema.subcon, name)
     if kind is c.FormatField and schema.fmtstr[1] in "bBhHiIlLqQ":
         return Plan("integer", schema.length, code=_CODES[schema.fmtstr[1]], order=schema.fmtstr[0])
@@ -116,6 +116,11 @@ def lower(schema: Construct, name: str) -> Plan:
         names = tuple(part.name or "" for part in schema.subcons)
         return Plan("record", sum(part.size for part in parts), name=name, names=names, parts=parts)
     raise NotFixed(f"{name}: {schema!r}")
+
+
+def has_words(schema: Construct) -> bool:
+    """Whether a schema wraps another one for the words alone that its value has for people (`symbol`)."""
+    return hasattr(schema, "subcon") and hasattr(type(schema), "symbol")
 
 
 def _lower(schema: Construct, name: str) -> Plan | None:

@@ -14,7 +14,7 @@ import construct as c
 
 from pybootcfg import limits
 from pybootcfg.errors import BootcfgError
-from pybootcfg.schema import constant
+from pybootcfg.schema import constant, has_words
 from pybootcfg.source import Source
 from pybootcfg.values import TYPE_CHECKING
 from pybootcfg.variable import NONSENSE, plain, resolve
@@ -29,7 +29,8 @@ class Field:
     """One field of a structure, or a structure with its fields as `children`.
 
     `offset` is absolute within `source` of the trace, in bytes; `raw` holds the bytes of a leaf;
-    `valid` is None when the specification gives nothing to compare with.
+    `symbol` is the value in words, `unit` what it counts; `valid` is None when the specification gives
+    nothing to compare with.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Field:
     raw: bytes = b""
     value: Any = None
     symbol: str | None = None
+    unit: str = ""
     valid: bool | None = None
     error: str | None = None
     children: list[Field] = field(default_factory=list)
@@ -151,6 +153,7 @@ class _Tracer:
         """Fill `node` from the disk at node.offset; return the value as Construct would see it."""
         kind = type(schema)
         if kind is c.Renamed:
+            node.unit = schema.docs or node.unit
             return self.walk(schema.subcon, node, context)
         if kind is c.Struct:
             return self._struct(schema, node, context)
@@ -168,6 +171,10 @@ class _Tracer:
             value = self.walk(schema.subcon, node, context)
             node.symbol = _symbol(schema, value)
             return schema._decode(value, context, "") if isinstance(value, int) else value
+        if has_words(schema):
+            value = self.walk(schema.subcon, node, context)
+            node.symbol = schema.symbol(value)
+            return value
         if kind is c.Const:
             value = self.walk(schema.subcon, node, context)
             node.valid = value == schema.value
@@ -180,7 +187,7 @@ class _Tracer:
         inner = c.Container(_=context, _io=self.stream, **_inherited(context))
         inner["_root"] = context.get("_root", inner)
         for part in schema.subcons:
-            child = Field(part.name or "", _type_name(part), node.offset + node.size)
+            child = Field(part.name or "", _type_name(part), node.offset + node.size, unit=node.unit)
             if isinstance(part, c.Padded) and not part.name:
                 child.name = "padding"
             node.children.append(child)
@@ -203,7 +210,7 @@ class _Tracer:
         values = []
         for index in range(count):
             context["_index"] = index
-            child = Field(f"[{index}]", _type_name(schema.subcon), node.offset + node.size)
+            child = Field(f"[{index}]", _type_name(schema.subcon), node.offset + node.size, unit=node.unit)
             node.children.append(child)
             try:
                 values.append(self.walk(schema.subcon, child, context))
@@ -268,7 +275,7 @@ def _symbol(schema: Any, value: Any) -> str | None:
 def _type_name(schema: Any) -> str:
     while isinstance(schema, c.Renamed):
         schema = schema.subcon
-    if isinstance(schema, (c.Enum, c.FlagsEnum, c.Const, c.Hex, c.HexDump)):
+    if isinstance(schema, (c.Enum, c.FlagsEnum, c.Const, c.Hex, c.HexDump)) or has_words(schema):
         return _type_name(schema.subcon)
     if isinstance(schema, c.FormatField):
         sign = "i" if schema.fmtstr[1].islower() else "u"

@@ -46,7 +46,11 @@ def node(field: Field) -> dict[str, Any]:
         "error": field.error,
         "children": [node(child) for child in field.children],
     }
-    return {**found, "decoded": True} if field.decoded else found
+    if field.unit:
+        found["unit"] = field.unit
+    if field.decoded:
+        found["decoded"] = True
+    return found
 
 
 def _value(value: Any) -> int | str | None:

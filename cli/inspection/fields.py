@@ -91,7 +91,7 @@ class _Rows:
 
 
 def describe(field: Field, room: int = 0) -> list[str | tuple[str, str]]:
-    """Return what a field holds: its symbol and number, its text, whether it is valid.
+    """Return what a field holds: its symbol and number, its text, its unit, whether it is valid.
 
     `room` is how many characters bytes in hexadecimal may take; few are shown in any case.
     """
@@ -106,6 +106,8 @@ def describe(field: Field, room: int = 0) -> list[str | tuple[str, str]]:
         pieces.append((f"{field.value:#x}", "value"))  # a magic number
     elif field.value is not None:
         pieces.append((printable(str(field.value)), "value"))
+    if field.unit and field.value is not None:
+        pieces.append((f" {field.unit}", "unit"))
     if field.valid is not None:
         pieces.append(" (valid)" if field.valid else (f" (invalid: {field.error})", "bad"))
     elif field.error and not field.children:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import pkgutil
 import sys
 
 from pybootcfg import dialects
-from pybootcfg import formats as formats_package
 from pybootcfg.cli.display import Page
 from pybootcfg.errors import UsageError, printable
 from pybootcfg.filesystems import CONTAINERS, FAMILIES, FOREIGN
 from pybootcfg.results import dump_json
-from pybootcfg.schema import Decoder, load
+from pybootcfg.schema import Decoder, has_words, load, names
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -78,11 +76,6 @@ def show(options: argparse.Namespace) -> int:
     return 0
 
 
-def names() -> list[str]:
-    """Return the modules of formats/, in the order of the alphabet."""
-    return sorted(info.name for info in pkgutil.iter_modules(formats_package.__path__))
-
-
 def _module(name: str) -> ModuleType:
     return importlib.import_module(f"pybootcfg.formats.{name}")
 
@@ -134,5 +127,5 @@ def _size(decoder: Decoder) -> int | None:
 
 
 def _fields(decoder: Decoder) -> list[str]:
-    parts = getattr(decoder.schema, "subcons", ())
-    return [part.name for part in parts if part.name]
+    record = decoder.schema.subcon if has_words(decoder.schema) else decoder.schema
+    return [part.name for part in getattr(record, "subcons", ()) if part.name]
