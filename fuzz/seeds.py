@@ -104,9 +104,9 @@ class Seed:
             filesystem = volume.mountable
             if filesystem is None:
                 continue
-            structures = itertools.islice(filesystem.structures(), STRUCTURES)
+            structures = itertools.islice(filesystem.structures.listed(), STRUCTURES)
             own = itertools.chain.from_iterable(
-                filesystem.node_structures(node) for *_, node in walk(filesystem, NODES)
+                filesystem.structures.of_node(node) for *_, node in walk(filesystem, NODES)
             )
             for placed in places.of_volume(volume, filesystem, itertools.chain(structures, own)):
                 self._add(found, placed.trace(), volume.disk.number - 1)

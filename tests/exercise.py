@@ -47,14 +47,14 @@ def ask(filesystem: Filesystem, tried: Callable[[Callable[[], object]], None]) -
         lambda: (filesystem.name, filesystem.label, filesystem.uuid, filesystem.features),
         lambda: filesystem.journal_state,
         lambda: filesystem.boot_properties,
-        lambda: list(islice(filesystem.every_structure(), STRUCTURES)),
-        lambda: [filesystem.owner(place) for place in range(0, 1 << 20, 4093)],
+        lambda: list(islice(filesystem.structures.every(), STRUCTURES)),
+        lambda: [filesystem.structures.owner(place) for place in range(0, 1 << 20, 4093)],
     ):
         tried(question)
     seen = [filesystem.root]
     for node in seen:
         tried(lambda node=node: look(node, seen))  # type: ignore[misc]
-        tried(lambda node=node: list(filesystem.node_structures(node)))  # type: ignore[misc]
+        tried(lambda node=node: list(filesystem.structures.of_node(node)))  # type: ignore[misc]
 
 
 def look(node: Node, seen: list[Node]) -> None:

@@ -87,7 +87,7 @@ def _deleted_exfat(folder: Path) -> Path:
     """The root directory has a vendor's entry, which no schema knows."""
     (image,) = unpacked("fat/exfat.img", folder)
     filesystem = opened(image).listed[0].filesystem
-    place = filesystem.structure("root[6]")
+    place = filesystem.structures.find("root[6]")
     assert place
     data = bytearray(image.read_bytes())
     data[place.offset] = 0xA0

@@ -448,7 +448,7 @@ def test_section_beyond_the_end() -> None:
 
 def test_structures() -> None:
     executable = PortableExecutable(MemorySource(unified(*MAIN), "test"), Options())
-    names = [structure.name for structure in executable.structures()]
+    names = [structure.name for structure in executable.structures.listed()]
     assert names[:3] == ["msdos_header", "file_header", "section_header[0]"]
     assert (executable.machine, len(names)) == ("x64", 2 + len(MAIN))
 

@@ -67,10 +67,10 @@ def nodes(filesystem: Filesystem, most: int = 60) -> Iterator[tuple[str, Node]]:
 
 def test_structures_lie_on_the_disk_and_go_by_their_names(guest: Guest) -> None:
     for _, filesystem in mounted(guest):
-        for number, structure in enumerate(filesystem.structures()):
+        for number, structure in enumerate(filesystem.structures.listed()):
             if number == 100:
                 break
-            found = filesystem.structure(structure.name)
+            found = filesystem.structures.find(structure.name)
             assert found is not None, structure.name
             assert (found.name, found.offset) == (structure.name, structure.offset)
             field = structure.decoder.trace(filesystem.source, structure.offset)
@@ -85,7 +85,7 @@ def test_structures_lie_on_the_disk_and_go_by_their_names(guest: Guest) -> None:
             "inode[0]",
             "fat[9].entries[1]",
         ):
-            assert filesystem.structure(name) is None, name
+            assert filesystem.structures.find(name) is None, name
 
 
 def test_an_owner_holds_the_byte_that_it_owns(guest: Guest) -> None:
@@ -108,11 +108,11 @@ def test_owners_by_name_hold_their_byte(guest: Guest) -> None:
     for volume, filesystem in mounted(guest):
         size = min(volume.volume.size, filesystem.source.size)
         for offset in range(0, size, max(256, size // 300)):
-            name = filesystem.owner(offset)
-            structure = filesystem.structure(name) if name else None
+            name = filesystem.structures.owner(offset)
+            structure = filesystem.structures.find(name) if name else None
             if structure:
                 field = structure.decoder.trace(filesystem.source, structure.offset)
-                room = max(field.size, filesystem.room(structure.name))
+                room = max(field.size, filesystem.structures.room(structure.name))
                 assert structure.offset <= offset < structure.offset + room, (name, hex(offset))
 
 
@@ -139,7 +139,7 @@ def test_files_answer_every_question(guest: Guest) -> None:
             assert node.mode is None or 0 <= node.mode <= 0o7777
             assert node.mtime is None or isinstance(node.mtime, int)
             with contextlib.suppress(BootcfgError):  # of a file that only a log holds there are none
-                assert all(structure.offset >= 0 for structure in filesystem.node_structures(node))
+                assert all(structure.offset >= 0 for structure in filesystem.structures.of_node(node))
             field = files.of_node(guest, filesystem, FileRef(path, volume.name), node)
             assert (field.name, field.type) == (f"{volume.name}:{path}", str(kind))
             assert kind is Kind.SYMLINK or guest.mtime(FileRef(path, volume.name)) == node.mtime
@@ -184,14 +184,14 @@ def test_what_only_some_file_systems_have(guest: Guest) -> None:
         assert isinstance(filesystem.journal_state, str)
         assert isinstance(filesystem.label, str)
         assert filesystem.name.startswith(filesystem.family[:3])
-        assert filesystem.owner(filesystem.source.size - 1) is not None
+        assert filesystem.structures.owner(filesystem.source.size - 1) is not None
         if filesystem.family != "zfs":
             assert filesystem.boot_properties == ""
             root, rest = filesystem.grub_path(b"/a@/b")
             assert (root.key, rest) == (filesystem.root.key, b"/a@/b")
             with pytest.raises(GuestFileMissing):
                 filesystem.subvolume("x")
-        assert list(filesystem.every_structure())[:1] != [] or not list(filesystem.structures())
+        assert list(filesystem.structures.every())[:1] != [] or not list(filesystem.structures.listed())
         with pytest.raises(BootcfgError):
             list(find(guest, f"{volume.name}.nonsense"))
 

@@ -132,7 +132,7 @@ def test_times() -> None:
 def test_traced_structures(snapshot: SnapshotAssertion) -> None:
     filesystem = open_bytes(carried("exfat"))
     shown = []
-    for structure in filesystem.structures():
+    for structure in filesystem.structures.listed():
         trace = structure.decoder.trace(filesystem.source, structure.offset)
         assert not trace.damaged()
         shown.append(f"{structure.name} at {structure.offset:#x}")

@@ -491,7 +491,7 @@ def everything(filesystem: Ext) -> None:
                     pass
         except BootcfgError:
             pass
-    for structure in islice(filesystem.structures(), 20):
+    for structure in islice(filesystem.structures.listed(), 20):
         structure.decoder.trace(filesystem.source, structure.offset)
 
 

@@ -178,7 +178,7 @@ def test_what_is_not_utf8_stays_as_it_is() -> None:
 @pytest.mark.parametrize("name", ["ext2-1k", "ext4-default", "ext4-dirty"])
 def test_structures_are_traced_without_damage(name: str, tmp_path: Path) -> None:
     filesystem = open_image(carried(name, tmp_path))
-    structures = list(filesystem.structures())
+    structures = list(filesystem.structures.listed())
     names = [structure.name for structure in structures]
     assert names[0] == "superblock"
     assert ("journal.superblock" in names) == (name != "ext2-1k")
@@ -186,8 +186,8 @@ def test_structures_are_traced_without_damage(name: str, tmp_path: Path) -> None
     for structure in structures:
         field = structure.decoder.trace(filesystem.source, structure.offset)
         assert not field.damaged()
-        assert filesystem.structure(structure.name) == structure
-    assert filesystem.structure("inode[12]") is not None
+        assert filesystem.structures.find(structure.name) == structure
+    assert filesystem.structures.find("inode[12]") is not None
     for wrong in (
         "inode[0]",
         "inode[99999999]",
@@ -197,7 +197,7 @@ def test_structures_are_traced_without_damage(name: str, tmp_path: Path) -> None
         "nothing",
         "inode[2].x",
     ):
-        assert filesystem.structure(wrong) is None
+        assert filesystem.structures.find(wrong) is None
 
 
 @pytest.fixture

@@ -358,7 +358,7 @@ def test_a_fragmented_file_takes_little_memory(tmp_path: Path) -> None:
 def test_traced_structures(name: str, snapshot: SnapshotAssertion) -> None:
     filesystem = open_bytes(carried(name))
     shown = []
-    for structure in filesystem.structures():
+    for structure in filesystem.structures.listed():
         trace = structure.decoder.trace(filesystem.source, structure.offset)
         assert not trace.damaged()
         shown.append(f"{structure.name} at {structure.offset:#x}")

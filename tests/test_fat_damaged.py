@@ -365,7 +365,7 @@ def outcome(image: bytes | bytearray) -> None:
         filesystem = open_filesystem(MemorySource(bytes(image), "image"), Options())
         if filesystem is None:
             return
-        _ = filesystem.label, filesystem.uuid, list(filesystem.structures())
+        _ = filesystem.label, filesystem.uuid, list(filesystem.structures.listed())
         budget = 2000
         todo = [filesystem.root]
         seen = set()

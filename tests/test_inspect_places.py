@@ -19,12 +19,12 @@ import pybootcfg.formats
 from pybootcfg import schema
 from pybootcfg.cli.inspection import document
 from pybootcfg.errors import ImageError
-from pybootcfg.filesystems.base import DecodedStructure, Fault, Stretch
 from pybootcfg.filesystems.zfs import objects
 from pybootcfg.places import PlacedStructure
 from pybootcfg.places.kernel import contents
 from pybootcfg.schema import Decoder
 from pybootcfg.source import MemorySource
+from pybootcfg.structures import DecodedStructure, Fault, Stretch
 from pybootcfg.tracing import Field
 
 ALL = [*inspected.NAMES, *inspected.BUILT]
@@ -127,11 +127,11 @@ def test_names_lead_back_to_their_structures(name: str, tmp_path: Path) -> None:
     volume = next((one for one in guest.listed if one.mountable), None)
     if volume is None:
         return
-    found = list(volume.filesystem.every_structure())
+    found = list(volume.filesystem.structures.every())
     for structure in random.Random(2).sample(found, min(60, len(found))):  # noqa: S311
         if isinstance(structure.decoder, Fault):
             continue
-        again = volume.filesystem.structure(structure.name)
+        again = volume.filesystem.structures.find(structure.name)
         assert again is not None, structure.name
         assert (again.offset, again.decoder.name) == (structure.offset, structure.decoder.name)
 

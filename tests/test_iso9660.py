@@ -118,7 +118,7 @@ def test_every_file_is_found_by_its_path(name: str) -> None:
 @pytest.mark.parametrize("name", CARRIED)
 def test_structures_are_sound(name: str) -> None:
     filesystem, _ = carried(name)
-    structures = list(filesystem.structures())
+    structures = list(filesystem.structures.listed())
     assert {"primary_volume_descriptor", "terminator", "root.directory_record"} <= {
         s.name for s in structures
     }
@@ -182,7 +182,7 @@ def test_traced_structures(snapshot: SnapshotAssertion) -> None:
     filesystem, _ = carried("xorriso-rr-joliet")
     wanted = ("primary_volume_descriptor", "boot_", "root.")
     lines: list[str] = []
-    for structure in filesystem.structures():
+    for structure in filesystem.structures.listed():
         if structure.name.startswith(wanted):
             lines += [f"--- {structure.name}"]
             lines += described(structure.decoder.trace(filesystem.source, structure.offset))

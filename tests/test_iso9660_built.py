@@ -426,7 +426,7 @@ def test_el_torito() -> None:
     assert images[3].length == min(1440 * 1024, len(image) - 28 * SECTOR)
     assert filesystem.features == ("rock-ridge-1.09", "el-torito")
     assert filesystem.warnings == []
-    found = [item.name for item in filesystem.structures() if item.name.startswith("boot_")]
+    found = [item.name for item in filesystem.structures.listed() if item.name.startswith("boot_")]
     assert found == [
         "boot_record",
         "boot_catalog.validation_entry",

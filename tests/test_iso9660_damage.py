@@ -537,7 +537,7 @@ def test_raw_sector_without_its_header() -> None:
 
 def everything(filesystem: Iso9660) -> None:
     """Read all that a hostile volume shows, one level deep; only errors of the project may come."""
-    list(filesystem.structures())
+    list(filesystem.structures.listed())
     filesystem.boot_images()
     _ = filesystem.label, filesystem.uuid, filesystem.features
     for _, node in filesystem.root.entries():

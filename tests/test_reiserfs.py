@@ -171,7 +171,9 @@ def test_made_by_mkreiserfs(block_size: int, version: str, code: str, tmp_path: 
             blkid = dict(line.split("=", 1) for line in said.splitlines())
             assert filesystem.uuid == blkid.get("UUID", "")
             assert filesystem.label == blkid.get("LABEL", "").replace("\\", "")
-        assert not any(one.decoder.trace(source, one.offset).damaged() for one in filesystem.structures())
+        assert not any(
+            one.decoder.trace(source, one.offset).damaged() for one in filesystem.structures.listed()
+        )
     finally:
         source.close()
 
@@ -198,7 +200,7 @@ SHOWN = ("superblock", "journal_header", "root.block_head", "root.keys[0]", "roo
 
 def test_structures(snapshot: SnapshotAssertion) -> None:
     filesystem = opened(PART)
-    structures = list(filesystem.structures())
+    structures = list(filesystem.structures.listed())
     text = [f"{one.offset:#08x} {one.name}" for one in structures]
     text += [""]
     for one in structures:

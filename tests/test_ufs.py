@@ -179,7 +179,7 @@ def test_carried_images(tmp_path: Path, name: str) -> None:
 def test_traced_structures(tmp_path: Path, name: str, snapshot: SnapshotAssertion) -> None:
     filesystem = open_image(carried(name, tmp_path).image)
     shown = []
-    for structure in filesystem.structures():
+    for structure in filesystem.structures.listed():
         trace = structure.decoder.trace(filesystem.source, structure.offset)
         assert not trace.damaged()
         shown.append(f"{structure.name} at {structure.offset:#x}")

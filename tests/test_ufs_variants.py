@@ -85,7 +85,7 @@ def test_solaris(tmp_path: Path, name: str, expected: Listing, multi_terabyte: b
     assert filesystem.warnings == []
     assert "solaris" in filesystem.features
     assert ("multi-terabyte" in filesystem.features) == multi_terabyte
-    assert "solaris_superblock" in [structure.name for structure in filesystem.structures()]
+    assert "solaris_superblock" in [structure.name for structure in filesystem.structures.listed()]
 
 
 def make_solaris(image: Patch, clean: int) -> None:

@@ -179,7 +179,7 @@ def test_what_a_volume_shows(rpool: Zfs) -> None:
 
 
 def test_structures(rpool: Zfs) -> None:
-    found = {structure.name: structure for structure in rpool.structures()}
+    found = {structure.name: structure for structure in rpool.structures.listed()}
     slot = rpool.active_uberblock.slot
     uberblock = found[f"zfs.uberblock[{slot}]"]
     assert uberblock.offset == rpool.active_uberblock.offset
@@ -201,7 +201,7 @@ def test_structures_of_a_file(rpool: Zfs) -> None:
     """The dnode, and the pointers of its indirect blocks."""
     node = rpool.walk(b"/boot/text")
     assert isinstance(node, Znode)
-    found = list(rpool.node_structures(node))
+    found = list(rpool.structures.of_node(node))
     name = f"zfs.dataset[rpool/ROOT/be].object[{node.number}]"
     assert found[0].name == name
     core = found[0].decoder.trace(rpool.source, found[0].offset).children[0]
@@ -212,8 +212,8 @@ def test_structures_of_a_file(rpool: Zfs) -> None:
         for pointer in pointers.decoder.trace(rpool.source, pointers.offset).children
     ]
     assert set(levels) == {0}
-    assert rpool.structure("zfs.mos.object[1]") is not None
-    assert next(rpool.node_structures(rpool.root)).name.startswith("zfs.dataset[rpool/ROOT/be].object[")
+    assert rpool.structures.find("zfs.mos.object[1]") is not None
+    assert next(rpool.structures.of_node(rpool.root)).name.startswith("zfs.dataset[rpool/ROOT/be].object[")
 
 
 # --- the intent log ------------------------------------------------------------------------------

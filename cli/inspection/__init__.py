@@ -97,7 +97,7 @@ def main_structures(guest: Guest) -> Iterator[Field]:
 def main_of(volume: GuestVolume) -> Iterator[Field]:
     """Yield the structures that say what a volume holds."""
     if volume.mountable:
-        for placed in places.of_volume(volume, volume.mountable, volume.mountable.structures()):
+        for placed in places.of_volume(volume, volume.mountable, volume.mountable.structures.listed()):
             if placed.name.endswith((*_MAIN, ".fault")) and "[" not in placed.name:
                 yield placed.trace()
 

@@ -85,13 +85,13 @@ def candidates(guest: Guest, prefix: str) -> Iterator[str]:
 
 def _in_volume(volume: GuestVolume, prefix: str) -> Iterator[str]:
     filesystem, rest = volume.filesystem, prefix.partition(".")[2]
-    for number, structure in enumerate(filesystem.below(rest)):
+    for number, structure in enumerate(filesystem.structures.below(rest)):
         yield from _going_on(f"{volume.name}.{structure.name}", prefix)
         if number == _SEEN:
             break
     for end in range(len(rest), 0, -1):
         if rest[end - 1] in ".[":
-            found = filesystem.structure(rest[: end - 1])
+            found = filesystem.structures.find(rest[: end - 1])
             if found:
                 placed = places.place(volume, filesystem, found)
                 yield from _fields(placed.trace(), placed.name, prefix)

@@ -66,7 +66,7 @@ def _metadata(guest: Guest, disk: Disk) -> Iterator[tuple[int, int]]:
         if volume.disk is not disk or not filesystem:
             continue
         try:
-            for structure in filesystem.structures():
+            for structure in filesystem.structures.listed():
                 count += 1
                 place = disk_offset(filesystem.source, structure.offset)
                 if count > _STRUCTURES:

@@ -6,7 +6,7 @@ import functools
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, LimitExceeded, UnsupportedFeature, printable
-from pybootcfg.filesystems.base import Extent, Filesystem, Hole, Node, Options, Run, Structure
+from pybootcfg.filesystems.base import Extent, Filesystem, Hole, Node, Options, Run
 from pybootcfg.filesystems.fat.directory import fold, timestamp
 from pybootcfg.filesystems.fat.table import EntryFormat, FileAllocationTable
 from pybootcfg.kind import Kind
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterator
     from typing import Any
 
-    from pybootcfg.filesystems.exfat_inspection import Structures
+    from pybootcfg.filesystems.exfat_inspection import ExfatStructures
 
 _exfat = schema.load("exfat")
 
@@ -247,34 +247,11 @@ class Exfat(Filesystem):
             yield slot
 
     @functools.cached_property
-    def _structures(self) -> Structures:
-        from pybootcfg.filesystems.exfat_inspection import Structures
+    def structures(self) -> ExfatStructures:
+        """The structures that `inspect` can show."""
+        from pybootcfg.filesystems.exfat_inspection import ExfatStructures
 
-        return Structures(self)
-
-    def structures(self) -> Iterator[Structure]:
-        """Yield the boot sectors, their checksums, the head of the FAT, and the root directory."""
-        return self._structures.listed()
-
-    def every_structure(self) -> Iterator[Structure]:
-        """Yield the boot sectors, the entries in use of the FAT, bitmap, up-case table and directories."""
-        return self._structures.every()
-
-    def below(self, name: str) -> Iterator[Structure]:
-        """Yield the entries of a directory, the bitmap or the up-case table; else what `structures` does."""
-        return self._structures.below(name)
-
-    def structure(self, name: str) -> Structure | None:
-        """Return the structure called `name`; any entry of the FAT may be asked for."""
-        return self._structures.find(name)
-
-    def node_structures(self, node: Node) -> Iterator[Structure]:
-        """Yield the entry set of a file or directory (the root has none), and a directory's entries."""
-        return self._structures.of_node(node) if isinstance(node, ExfatNode) else iter(())
-
-    def owner(self, offset: int) -> str:
-        """Return the name of the entry of the FAT, or of the table, at a byte."""
-        return self._structures.owner(offset)
+        return ExfatStructures(self)
 
     def placed_slots(self, allocation: Allocation, owner: Hashable, name: str) -> Iterator[tuple[int, bytes]]:
         """Yield the directory entries of a directory, undecoded, with their offsets in bytes."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError
-from pybootcfg.filesystems.base import Stretch, Structure, length_of, numbered
 from pybootcfg.kind import Kind
 from pybootcfg.schema import Decoder
+from pybootcfg.structures import Stretch, Structure, Structures, length_of, numbered
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _DECODERS: dict[int, str] = {
 }
 
 
-class Structures:
+class ExfatStructures(Structures):
     """The structures of one volume."""
 
     def __init__(self, filesystem: Exfat) -> None:
@@ -77,7 +77,7 @@ class Structures:
         family, number, part = numbered(name)
         if family == "fat.entries" and not part:
             return self.table_entry(number) if 0 <= number < self.filesystem.end else None
-        return next((found for found in self.below(name) if found.name == name), None)
+        return super().find(name)
 
     def of_node(self, node: ExfatNode) -> Iterator[Structure]:
         """Yield the entry set of a file or directory, and a directory's entries."""

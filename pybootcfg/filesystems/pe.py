@@ -14,9 +14,10 @@ from functools import cached_property
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError
-from pybootcfg.filesystems.base import Extent, Filesystem, Hole, Node, Options, Run, Structure
+from pybootcfg.filesystems.base import Extent, Filesystem, Hole, Node, Options, Run
 from pybootcfg.kind import Kind
 from pybootcfg.source import Source
+from pybootcfg.structures import Structure, Structures
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -116,6 +117,23 @@ class Sections(Node):
         return b""
 
 
+class _Headers(Structures):
+    """The headers of a PE file, by which `inspect` shows a kernel."""
+
+    def __init__(self, header_offset: int, table: int, sections: int) -> None:
+        self._header_offset = header_offset
+        self._table = table
+        self._sections = sections
+
+    def listed(self) -> Iterator[Structure]:
+        """Yield the headers of the file and of its sections."""
+        yield Structure("msdos_header", layout.msdos_header, 0)
+        yield Structure("file_header", layout.file_header, self._header_offset)
+        for index in range(self._sections):
+            offset = self._table + index * layout.section_header.size
+            yield Structure(f"section_header[{index}]", layout.section_header, offset)
+
+
 class PortableExecutable(Filesystem):
     """A PE file; raises ImageError for what is none."""
 
@@ -160,10 +178,7 @@ class PortableExecutable(Filesystem):
         """The sections of the main profile, and directories for the further ones."""
         return self._root
 
-    def structures(self) -> Iterator[Structure]:
-        """Yield the headers."""
-        yield Structure("msdos_header", layout.msdos_header, 0)
-        yield Structure("file_header", layout.file_header, self._header_offset)
-        for index in range(self._count):
-            offset = self._table + index * layout.section_header.size
-            yield Structure(f"section_header[{index}]", layout.section_header, offset)
+    @cached_property
+    def structures(self) -> Structures:
+        """The headers."""
+        return _Headers(self._header_offset, self._table, self._count)

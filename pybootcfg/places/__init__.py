@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from pybootcfg import limits
 from pybootcfg.errors import BootcfgError, GuestFileMissing, printable
-from pybootcfg.filesystems.base import DecodedStructure, Filesystem, Structure, fault
+from pybootcfg.filesystems.base import Filesystem
 from pybootcfg.guest import Disk, Guest, GuestVolume
 from pybootcfg.places.addresses import locate
 from pybootcfg.schema import Decoder
 from pybootcfg.source import Source
+from pybootcfg.structures import DecodedStructure, Structure, fault
 from pybootcfg.tracing import Field, stretch
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
 
@@ -55,7 +56,7 @@ def structures(guest: Guest) -> Iterator[PlacedStructure]:
         yield from of_table(disk)
     for volume in guest.listed:
         if volume.mountable:
-            yield from of_volume(volume, volume.mountable, volume.mountable.every_structure())
+            yield from of_volume(volume, volume.mountable, volume.mountable.structures.every())
 
 
 def of_table(disk: Disk) -> Iterator[PlacedStructure]:
@@ -83,7 +84,7 @@ def place(volume: GuestVolume, filesystem: Filesystem, structure: Structure) -> 
 
 def placed(filesystem: Filesystem, structure: Structure) -> PlacedStructure:
     """Place a structure of a file system, under the name that it has there."""
-    source, room = structure.source or filesystem.source, filesystem.room(structure.name)
+    source, room = structure.source or filesystem.source, filesystem.structures.room(structure.name)
     return PlacedStructure(structure.name, structure.decoder, source, structure.offset, room)
 
 
@@ -136,7 +137,7 @@ def _named(guest: Guest, name: str) -> Iterator[Field]:
         candidates = [structure for disk in guest.disks for structure in of_table(disk)]
         by_name = {structure.name: structure for structure in candidates}
     elif not rest:
-        for placed in of_volume(volume, volume.filesystem, volume.filesystem.structures()):
+        for placed in of_volume(volume, volume.filesystem, volume.filesystem.structures.listed()):
             yield placed.trace()
         return
     else:
@@ -155,7 +156,7 @@ def _named(guest: Guest, name: str) -> Iterator[Field]:
     group = _GROUPS.get(rest, ())
     for prefix in ("", f"{volume.filesystem.family}."):
         full, found = f"{volume.name}.{prefix}{rest}", False
-        for one in of_volume(volume, volume.filesystem, volume.filesystem.below(prefix + rest)):
+        for one in of_volume(volume, volume.filesystem, volume.filesystem.structures.below(prefix + rest)):
             if _is_below(one.name, full) or one.name.endswith(group or "\0"):
                 found = True
                 yield one.trace()
@@ -179,7 +180,7 @@ def _of_volume(volume: GuestVolume, filesystem: Filesystem, rest: str) -> dict[s
     """Return the structure with the longest name that `rest` begins with, under its full name."""
     for prefix in ("", f"{filesystem.family}."):  # p1.uberblock[17] is zfs.uberblock[17]
         for _, cut in _cuts(rest):
-            structure = filesystem.structure(prefix + cut)
+            structure = filesystem.structures.find(prefix + cut)
             if structure:
                 return {f"{volume.name}.{cut}": place(volume, filesystem, structure)}
     return {}

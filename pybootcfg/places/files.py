@@ -75,7 +75,7 @@ def utc(seconds: int) -> str:
 
 
 def _structures(filesystem: Filesystem, node: Node, below: Field) -> None:
-    for number, structure in enumerate(filesystem.node_structures(node)):
+    for number, structure in enumerate(filesystem.structures.of_node(node)):
         if number == limits.INSPECT_RUNS.value:
             below.error = f"there are more than {number} structures"
             return

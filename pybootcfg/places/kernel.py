@@ -97,7 +97,7 @@ def _executable(source: Source) -> list[Field]:
     if executable is None:
         return []
     root = Field("pe", "pe", 0)
-    for structure in executable.structures():
+    for structure in executable.structures.listed():
         root.children.append(structure.decoder.trace(source, structure.offset))
         root.children[-1].name = structure.name
     return [root]

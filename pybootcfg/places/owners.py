@@ -6,12 +6,13 @@ from contextlib import suppress
 
 from pybootcfg import limits
 from pybootcfg.errors import BootcfgError
-from pybootcfg.filesystems.base import Extent, Filesystem, Node, length_of
+from pybootcfg.filesystems.base import Extent, Filesystem, Node
 from pybootcfg.guest import Disk, Guest, GuestVolume, decode
 from pybootcfg.kind import Kind
 from pybootcfg.places import of_table
 from pybootcfg.places import place as place_structure
 from pybootcfg.places.addresses import disk_offset
+from pybootcfg.structures import length_of
 from pybootcfg.tracing import Field
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
 
@@ -88,11 +89,11 @@ def _path(field: Field, offset: int) -> tuple[Field, ...]:
 
 
 def _structure(volume: GuestVolume, filesystem: Filesystem, offset: int) -> Field | None:
-    name = filesystem.owner(offset - volume.volume.start)
-    if name and (structure := filesystem.structure(name)):
+    name = filesystem.structures.owner(offset - volume.volume.start)
+    if name and (structure := filesystem.structures.find(name)):
         return place_structure(volume, filesystem, structure).trace()
     budget = limits.INSPECT_STRUCTURES.budget(volume.name)
-    for structure in filesystem.structures():
+    for structure in filesystem.structures.listed():
         budget.spend()
         place = disk_offset(filesystem.source, structure.offset)
         if place is None or place > offset:
@@ -110,7 +111,7 @@ def _of_a_file(volume: GuestVolume, filesystem: Filesystem, offset: int) -> Fiel
             if node.kind is Kind.FILE and (position := _in_runs(node, offset)) is not None:
                 return FileByte(decode(path), position)
         with suppress(BootcfgError):
-            for structure in filesystem.node_structures(node):
+            for structure in filesystem.structures.of_node(node):
                 placed = place_structure(volume, filesystem, structure)
                 start = disk_offset(placed.source, placed.offset)
                 if start is not None and start <= offset < start + length_of(placed.decoder):
@@ -164,8 +165,8 @@ def _within(volume: GuestVolume, filesystem: Filesystem, start: int, stop: int) 
     seen: set[str] = set()
     position = max(start, volume.volume.start)
     while position < min(stop, volume.volume.start + volume.volume.size):
-        name = filesystem.owner(position - volume.volume.start)
-        structure = filesystem.structure(name) if name else None
+        name = filesystem.structures.owner(position - volume.volume.start)
+        structure = filesystem.structures.find(name) if name else None
         if structure:
             field = place_structure(volume, filesystem, structure).trace()
             if name not in seen and _meets(field, start, stop):
@@ -175,7 +176,7 @@ def _within(volume: GuestVolume, filesystem: Filesystem, start: int, stop: int) 
         else:
             position = (position | 511) + 1  # structures begin with sectors, or are named below
     budget = limits.INSPECT_STRUCTURES.budget(volume.name)
-    for structure in filesystem.structures():
+    for structure in filesystem.structures.listed():
         budget.spend()
         place = disk_offset(filesystem.source, structure.offset)
         if structure.name not in seen and place is not None and place < stop:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pybootcfg.filesystems.base import Structure
 from pybootcfg.source import Source
+from pybootcfg.structures import Structure
 from pybootcfg.values import NamedTuple
 
 

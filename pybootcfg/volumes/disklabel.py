@@ -12,9 +12,9 @@ import operator
 
 from pybootcfg import schema
 from pybootcfg.errors import ImageError
-from pybootcfg.filesystems.base import Structure
 from pybootcfg.schema import Decoder
 from pybootcfg.source import Source
+from pybootcfg.structures import Structure
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
 from pybootcfg.volumes.base import Partition, Table
 

@@ -11,8 +11,8 @@ import zlib
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded
-from pybootcfg.filesystems.base import Structure
 from pybootcfg.source import Source
+from pybootcfg.structures import Structure
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
 from pybootcfg.volumes.base import Partition, Table
 

@@ -12,8 +12,8 @@ import itertools
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, LimitExceeded
 from pybootcfg.filesystems import FAMILIES, FOREIGN
-from pybootcfg.filesystems.base import Structure
 from pybootcfg.source import Source
+from pybootcfg.structures import Structure
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
 from pybootcfg.volumes.base import Partition, Table
 

@@ -8,8 +8,8 @@ whole disk is one volume.  An ISO 9660 image with a partition table is offered a
 from __future__ import annotations
 
 from pybootcfg.errors import ImageError, LimitExceeded, UsageError
-from pybootcfg.filesystems.base import Structure
 from pybootcfg.source import FilePiece, Source, Window
+from pybootcfg.structures import Structure
 from pybootcfg.values import TYPE_CHECKING
 from pybootcfg.volumes import disklabel, gpt, vtoc
 from pybootcfg.volumes import mbr as msdos

@@ -7,8 +7,8 @@ import operator
 
 from pybootcfg import schema
 from pybootcfg.errors import ImageError
-from pybootcfg.filesystems.base import Structure
 from pybootcfg.source import Source
+from pybootcfg.structures import Structure
 from pybootcfg.volumes.base import Partition, Table
 
 layout = schema.load("vtoc")

@@ -7,17 +7,7 @@ from functools import cached_property
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, UnsupportedFeature
-from pybootcfg.filesystems.base import (
-    Extent,
-    Filesystem,
-    Hole,
-    Inline,
-    Node,
-    Options,
-    Run,
-    Structure,
-    uuid_text,
-)
+from pybootcfg.filesystems.base import Extent, Filesystem, Hole, Inline, Node, Options, Run, uuid_text
 from pybootcfg.filesystems.ext.blocks import Blocks
 from pybootcfg.filesystems.ext.directory import Directory, FastCommits
 from pybootcfg.filesystems.ext.groups import Groups
@@ -32,7 +22,7 @@ from pybootcfg.values import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
 
-    from pybootcfg.filesystems.ext.inspection import Structures
+    from pybootcfg.filesystems.ext.inspection import ExtStructures
     from pybootcfg.filesystems.ext.log import Log
 
 layout = schema.load("ext")
@@ -134,38 +124,11 @@ class Ext(Filesystem):
         return ExtNode(self, layout.ROOT_INO)
 
     @cached_property
-    def _structures(self) -> Structures:
-        from pybootcfg.filesystems.ext.inspection import Structures
+    def structures(self) -> ExtStructures:
+        """The structures that `inspect` can show."""
+        from pybootcfg.filesystems.ext.inspection import ExtStructures
 
-        return Structures(self)
-
-    def structures(self) -> Iterator[Structure]:
-        """Yield the superblock, the journal's, the inode of the root and the group descriptors."""
-        return self._structures.listed()
-
-    def every_structure(self) -> Iterator[Structure]:
-        """Yield all structures: of the journal, of the groups, and of the inodes in use."""
-        return self._structures.every()
-
-    def below(self, name: str) -> Iterator[Structure]:
-        """Yield the structures of an inode, a group or the journal."""
-        return self._structures.below(name)
-
-    def structure(self, name: str) -> Structure | None:
-        """Return the structure called `name`, such as `inode[12]`, which `structures` may leave out."""
-        return self._structures.find(name)
-
-    def node_structures(self, node: Node) -> Iterator[Structure]:
-        """Yield the inode and what belongs to it: the block tree, directory blocks, attributes."""
-        return self._structures.of_inode(node.number) if isinstance(node, ExtNode) else iter(())
-
-    def room(self, name: str) -> int:
-        """Return the bytes of an inode or of a group descriptor, by the superblock."""
-        return self._structures.room(name)
-
-    def owner(self, offset: int) -> str:
-        """Return the name of the superblock, descriptor, bitmap or inode at a byte."""
-        return self._structures.owner(offset)
+        return ExtStructures(self)
 
     @property
     def journal_state(self) -> str:

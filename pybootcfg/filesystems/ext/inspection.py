@@ -10,16 +10,16 @@ from contextlib import suppress
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError, ImageError, UnsupportedFeature
-from pybootcfg.filesystems.base import Stretch, Structure, fault, length_of, numbered
 from pybootcfg.filesystems.ext.log import Log, open_log
 from pybootcfg.filesystems.ext.logged import fast_commits, logged
 from pybootcfg.filesystems.ext.owned import owned
+from pybootcfg.structures import Stretch, Structure, Structures, fault, length_of, numbered
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pybootcfg.filesystems.ext.filesystem import Ext
+    from pybootcfg.filesystems.ext.filesystem import Ext, ExtNode
 
 layout = schema.load("ext")
 jbd2 = schema.load("jbd2")
@@ -27,7 +27,7 @@ jbd2 = schema.load("jbd2")
 BITMAPS = (".block_bitmap", ".inode_bitmap")
 
 
-class Structures:
+class ExtStructures(Structures):
     """The structures of one file system."""
 
     def __init__(self, filesystem: Ext) -> None:
@@ -74,6 +74,10 @@ class Structures:
             return self.journal()
         return self.listed()
 
+    def of_node(self, node: ExtNode) -> Iterator[Structure]:
+        """Yield the inode and what belongs to it: the block tree, directory blocks, attributes."""
+        return self.of_inode(node.number)
+
     def find(self, name: str) -> Structure | None:
         """Return the structure called `name`."""
         family, number, part = numbered(name)
@@ -81,7 +85,7 @@ class Structures:
             return self.inode(number) if 0 < number <= self.superblock.inodes_count else None
         if family == "superblock" or name == "journal.superblock":
             return next((found for found in self.superblocks() if found.name == name), None)
-        return next((found for found in self.below(name) if found.name == name), None)
+        return super().find(name)
 
     def superblocks(self) -> Iterator[Structure]:
         """Yield the superblock and the journal's."""

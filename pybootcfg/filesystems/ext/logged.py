@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pybootcfg import schema
 from pybootcfg.errors import ImageError
-from pybootcfg.filesystems.base import Followed, Structure, fault
 from pybootcfg.filesystems.ext.log import Log
 from pybootcfg.schema import Decoder
+from pybootcfg.structures import Followed, Structure, fault
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError
-from pybootcfg.filesystems.base import Followed, Stretch, Structure, fault
 from pybootcfg.filesystems.ext.directory import record_length
 from pybootcfg.filesystems.ext.htree import ENTRY_SIZE, NODE_OFFSET, ROOT_OFFSET
 from pybootcfg.filesystems.ext.inline import WORD, inline_parts
 from pybootcfg.filesystems.ext.inode import Inode
 from pybootcfg.filesystems.ext.mapping import mapped
 from pybootcfg.kind import Kind
+from pybootcfg.structures import Followed, Stretch, Structure, fault
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, LimitExceeded, printable
-from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options, Run, Structure
+from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options, Run
 from pybootcfg.filesystems.fat.boot import read_geometry
 from pybootcfg.filesystems.fat.directory import Cursor, Entry, fold, label_text, timestamp
 from pybootcfg.filesystems.fat.table import EntryFormat, FileAllocationTable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
     from typing import Any
 
-    from pybootcfg.filesystems.fat.inspection import Structures
+    from pybootcfg.filesystems.fat.inspection import FatStructures
 
 _fat = schema.load("fat")
 
@@ -265,38 +265,11 @@ class Fat(Filesystem):
         return self.geometry.heap_offset + heap_index * self.geometry.cluster_size
 
     @cached_property
-    def _structures(self) -> Structures:
-        from pybootcfg.filesystems.fat.inspection import Structures
+    def structures(self) -> FatStructures:
+        """The structures that `inspect` can show."""
+        from pybootcfg.filesystems.fat.inspection import FatStructures
 
-        return Structures(self)
-
-    def structures(self) -> Iterator[Structure]:
-        """Yield the boot sectors, FSInfo, the head of each FAT, and the root directory."""
-        return self._structures.listed()
-
-    def every_structure(self) -> Iterator[Structure]:
-        """Yield the boot sectors, FSInfo, the entries in use of each FAT, and all directories."""
-        return self._structures.every()
-
-    def below(self, name: str) -> Iterator[Structure]:
-        """Yield the entries of a directory, `directory[CLUSTER].entry[N]`; else what `structures` does."""
-        return self._structures.below(name)
-
-    def structure(self, name: str) -> Structure | None:
-        """Return the structure called `name`; any entry of a FAT may be asked for."""
-        return self._structures.find(name)
-
-    def node_structures(self, node: Node) -> Iterator[Structure]:
-        """Yield the directory entry (the root directory has none) and the entries of a directory."""
-        if isinstance(node, FatNode):
-            if (offset := node.entry_offset()) is not None:
-                yield Structure(self._structures.entry_name(node), _fat.directory_entry, offset)
-            if node.kind is Kind.DIRECTORY and not isinstance(node, RootNode):
-                yield from self._structures.directory(node)
-
-    def owner(self, offset: int) -> str:
-        """Return the name of the entry of a FAT at a byte."""
-        return self._structures.owner(offset)
+        return FatStructures(self)
 
     def root_records(self) -> Iterator[tuple[Any, int]]:
         """Yield the entries of the root directory and where they lie, in bytes, up to its end."""

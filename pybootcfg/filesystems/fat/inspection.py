@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pybootcfg import limits, schema
-from pybootcfg.filesystems.base import Structure, numbered
 from pybootcfg.filesystems.fat.directory import Entry
 from pybootcfg.kind import Kind
 from pybootcfg.schema import Decoder
+from pybootcfg.structures import Structure, Structures, numbered
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ _NO_SECTOR = (0, 0xFFFF)  # for FSInfo and for the backup boot sector: there is 
 _TABLE = 64 * limits.KIB  # bytes of a FAT read at once
 
 
-class Structures:
+class FatStructures(Structures):
     """The structures of one volume."""
 
     def __init__(self, filesystem: Fat) -> None:
@@ -54,11 +54,18 @@ class Structures:
             return self._of_directory(cluster)
         return self.listed()
 
+    def of_node(self, node: FatNode) -> Iterator[Structure]:
+        """Yield the directory entry (the root directory has none) and the entries of a directory."""
+        if (offset := node.entry_offset()) is not None:
+            yield Structure(self.entry_name(node), _fat.directory_entry, offset)
+        if node.kind is Kind.DIRECTORY and node.key != self.filesystem.root.key:
+            yield from self.directory(node)
+
     def find(self, name: str) -> Structure | None:
         """Return the structure called `name`; any entry of a FAT may be asked for."""
         table, _, entry = name.removeprefix("fat[").removesuffix("]").partition("].entries[")
         if name != f"fat[{table}].entries[{entry}]":
-            return next((found for found in self.below(name) if found.name == name), None)
+            return super().find(name)
         if not (table.isdecimal() and entry.isdecimal() and len(table + entry) < 20):
             return None
         if int(table) >= self.geometry.boot.bpb_num_fats or int(entry) >= self._room:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, LimitExceeded
-from pybootcfg.filesystems.base import Structure
 from pybootcfg.source import Source
+from pybootcfg.structures import Structure
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:

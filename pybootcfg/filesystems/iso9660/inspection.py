@@ -9,12 +9,12 @@ from contextlib import suppress
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded
-from pybootcfg.filesystems.base import Followed, Structure, fault, numbered
 from pybootcfg.filesystems.iso9660.directory import IsoNode, Naming, Record, Tree
 from pybootcfg.filesystems.iso9660.rockridge import Entry
 from pybootcfg.filesystems.iso9660.sectors import RawSectors
 from pybootcfg.kind import Kind
 from pybootcfg.schema import Decoder
+from pybootcfg.structures import Followed, Structure, Structures, fault, numbered
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _PATH_TABLES = (
 )
 
 
-class Structures:
+class IsoStructures(Structures):
     """The structures of one volume."""
 
     def __init__(self, filesystem: Iso9660) -> None:

@@ -6,7 +6,7 @@ import functools
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import GuestFileMissing, ImageError, printable
-from pybootcfg.filesystems.base import Filesystem, Node, Options, Structure
+from pybootcfg.filesystems.base import Filesystem, Node, Options
 from pybootcfg.filesystems.iso9660.boot import BootCatalog, BootImage
 from pybootcfg.filesystems.iso9660.directory import IsoNode, Naming, Record, Tree
 from pybootcfg.filesystems.iso9660.label import volume_label
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from pybootcfg.filesystems.iso9660.inspection import Structures
+    from pybootcfg.filesystems.iso9660.inspection import IsoStructures
 
 iso = schema.load("iso9660")
 susp = schema.load("susp")
@@ -306,26 +306,11 @@ class Iso9660(Filesystem):
         ]
 
     @functools.cached_property
-    def _structures(self) -> Structures:
-        from pybootcfg.filesystems.iso9660.inspection import Structures
+    def structures(self) -> IsoStructures:
+        """The structures that `inspect` can show."""
+        from pybootcfg.filesystems.iso9660.inspection import IsoStructures
 
-        return Structures(self)
-
-    def structures(self) -> Iterator[Structure]:
-        """Yield the descriptors, the boot catalogue, the path tables and the root directory's own record."""
-        return self._structures.listed()
-
-    def every_structure(self) -> Iterator[Structure]:
-        """Yield the descriptors, the boot catalogue, the path tables and all directories."""
-        return self._structures.every()
-
-    def below(self, name: str) -> Iterator[Structure]:
-        """Yield the structures of a directory, of a compressed file or of a raw sector."""
-        return self._structures.below(name)
-
-    def node_structures(self, node: Node) -> Iterator[Structure]:
-        """Yield the directory record, its system use entries, the head of a compressed file."""
-        return self._structures.of_node(node) if isinstance(node, IsoNode) else iter(())
+        return IsoStructures(self)
 
     def trees(self) -> Iterator[tuple[str, Any, IsoNode]]:
         """Yield the name, the descriptor's record and the root of each directory tree."""

@@ -9,7 +9,7 @@ import functools
 
 from pybootcfg import schema
 from pybootcfg.errors import ImageError, LimitExceeded
-from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options, Structure, uuid_text
+from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options, uuid_text
 from pybootcfg.filesystems.reiserfs import directory, hashes
 from pybootcfg.filesystems.reiserfs.journal import Journal, Transaction
 from pybootcfg.filesystems.reiserfs.node import ReiserfsNode
@@ -18,10 +18,9 @@ from pybootcfg.source import Overlay, Source
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
-    from pybootcfg.filesystems.reiserfs.inspection import Structures
+    from pybootcfg.filesystems.reiserfs.inspection import ReiserfsStructures
 
 layout = schema.load("reiserfs")
 
@@ -188,26 +187,11 @@ class Reiserfs(Filesystem):
         return f"not clean: {len(self.pending)} transactions, {done}" if self.pending else "clean"
 
     @functools.cached_property
-    def _structures(self) -> Structures:
-        from pybootcfg.filesystems.reiserfs.inspection import Structures
+    def structures(self) -> ReiserfsStructures:
+        """The structures that `inspect` can show."""
+        from pybootcfg.filesystems.reiserfs.inspection import ReiserfsStructures
 
-        return Structures(self)
-
-    def structures(self) -> Iterator[Structure]:
-        """Yield the super block, what is to be replayed, and the top of the tree."""
-        return self._structures.listed()
-
-    def every_structure(self) -> Iterator[Structure]:
-        """Yield the super block, the bitmaps, the journal, and all nodes of the tree with their items."""
-        return self._structures.every()
-
-    def below(self, name: str) -> Iterator[Structure]:
-        """Yield the structures of a node, `block[N]`, or of the journal; else what `structures` does."""
-        return self._structures.below(name)
-
-    def node_structures(self, node: Node) -> Iterator[Structure]:
-        """Yield the items of a file or directory."""
-        return self._structures.of_node(node) if isinstance(node, ReiserfsNode) else iter(())
+        return ReiserfsStructures(self)
 
     def place(self, at: int) -> int:
         """Return where on the disk the block at byte `at` of the replayed file system lies."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from pybootcfg import schema
 from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded
-from pybootcfg.filesystems.base import Stretch, Structure, fault, numbered
 from pybootcfg.filesystems.reiserfs.tree import Internal, Item, Key, Leaf
+from pybootcfg.structures import Stretch, Structure, Structures, fault, numbered
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 layout = schema.load("reiserfs")
 
 
-class Structures:
+class ReiserfsStructures(Structures):
     """The structures of one file system."""
 
     def __init__(self, filesystem: Reiserfs) -> None:

@@ -6,17 +6,10 @@ from contextlib import suppress
 
 from pybootcfg import limits
 from pybootcfg.errors import BootcfgError, ImageError
-from pybootcfg.filesystems.base import (
-    Extent,
-    Followed,
-    Stretch,
-    Structure,
-    fault,
-    length_of,
-    numbered,
-)
+from pybootcfg.filesystems.base import Extent
 from pybootcfg.filesystems.ufs.superblock import Layout, ufs
 from pybootcfg.kind import Kind
+from pybootcfg.structures import Followed, Stretch, Structure, Structures, fault, length_of, numbered
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,7 +18,7 @@ if TYPE_CHECKING:
     from pybootcfg.filesystems.ufs.reader import Ufs, UfsNode
 
 
-class Structures:
+class UfsStructures(Structures):
     """The structures of one file system."""
 
     def __init__(self, filesystem: Ufs) -> None:
@@ -68,13 +61,17 @@ class Structures:
             return self.group(number)
         return self.listed()
 
+    def of_node(self, node: UfsNode) -> Iterator[Structure]:
+        """Yield the inode, its indirect blocks, its directory entries or the target of the link."""
+        return self.of_inode(node.number)
+
     def find(self, name: str) -> Structure | None:
         """Return the structure called `name`."""
         family, number, part = numbered(name)
         if family == "inode" and not part:
             exists = 0 < number < self.fields.fs_ipg * self.fields.fs_ncg
             return self.inode(number) if exists else None
-        return next((found for found in self.below(name) if found.name == name), None)
+        return super().find(name)
 
     def _superblocks(self) -> Iterator[Structure]:
         place = self.superblock.offset

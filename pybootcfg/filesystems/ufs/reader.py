@@ -11,7 +11,7 @@ from functools import cached_property
 
 from pybootcfg import limits
 from pybootcfg.errors import ImageError, UnsupportedFeature
-from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options, Run, Structure
+from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options, Run
 from pybootcfg.filesystems.ufs.blocks import BlockMap
 from pybootcfg.filesystems.ufs.superblock import Layout, find, hash_without, ufs
 from pybootcfg.kind import Kind, of_mode
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator
     from typing import Any
 
-    from pybootcfg.filesystems.ufs.inspection import Structures
+    from pybootcfg.filesystems.ufs.inspection import UfsStructures
 
 FLAGS = (
     (ufs.FS_DOSOFTDEP, "soft-updates"),
@@ -334,34 +334,11 @@ class Ufs(Filesystem):
         return UfsNode(self, ufs.ROOTINO)
 
     @cached_property
-    def _structures(self) -> Structures:
-        from pybootcfg.filesystems.ufs.inspection import Structures
+    def structures(self) -> UfsStructures:
+        """The structures that `inspect` can show."""
+        from pybootcfg.filesystems.ufs.inspection import UfsStructures
 
-        return Structures(self)
-
-    def structures(self) -> Iterator[Structure]:
-        """Yield the superblock, the root's inode, and each cylinder group's head and superblock copy."""
-        return self._structures.listed()
-
-    def every_structure(self) -> Iterator[Structure]:
-        """Yield all structures: of the cylinder groups, and of the inodes in use."""
-        return self._structures.every()
-
-    def below(self, name: str) -> Iterator[Structure]:
-        """Yield the structures of an inode or a cylinder group; else what `structures` does."""
-        return self._structures.below(name)
-
-    def structure(self, name: str) -> Structure | None:
-        """Return the structure called `name`; any inode may be asked for."""
-        return self._structures.find(name)
-
-    def node_structures(self, node: Node) -> Iterator[Structure]:
-        """Yield the inode, its indirect blocks, its directory entries or the target of the link."""
-        return self._structures.of_inode(node.number) if isinstance(node, UfsNode) else iter(())
-
-    def owner(self, offset: int) -> str:
-        """Return the name of the structure of a cylinder group, or the inode, at a byte."""
-        return self._structures.owner(offset)
+        return UfsStructures(self)
 
     def inode_offset(self, number: int) -> int:
         """Return where inode `number` lies, in bytes; ImageError when there is no such inode."""

@@ -9,24 +9,26 @@ from __future__ import annotations
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError, printable
-from pybootcfg.filesystems.base import Structure, fault, numbered
 from pybootcfg.filesystems.zfs import dsl, label, nvlist
 from pybootcfg.filesystems.zfs.blkptr import ordered
 from pybootcfg.filesystems.zfs.dmu import ObjectSet
 from pybootcfg.filesystems.zfs.objects import Objects, nvlists
 from pybootcfg.filesystems.zfs.pool import Pool
+from pybootcfg.filesystems.zfs.view import MountedDirectory
 from pybootcfg.filesystems.zfs.znode import Znode
+from pybootcfg.structures import Structure, Structures, fault, numbered
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
 layout = schema.load("zfs_label")
 
 _MAGIC_SIZE = 8  # bytes
 
 
-class Structures:
+class ZfsStructures(Structures):
     """The structures of one pool."""
 
     def __init__(self, pool: Pool) -> None:
@@ -77,8 +79,12 @@ class Structures:
         else:
             yield from objects.heads()
 
-    def of_node(self, node: Znode) -> Iterator[Structure]:
+    def of_node(self, node: Any) -> Iterator[Structure]:
         """Yield what belongs to a file or directory."""
+        if isinstance(node, MountedDirectory) and node.under is not None:
+            node = node.under
+        if not isinstance(node, Znode):
+            return
         dataset = node.filesystem.objects
         pointer = dsl.by_object(self.pool, node.filesystem.key).pointer
         objects = Objects(dataset, pointer, f"zfs.dataset[{dataset.name}]")

@@ -7,13 +7,13 @@ from contextlib import suppress
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError, ImageError, printable
-from pybootcfg.filesystems.base import DecodedStructure, Stretch, Structure, fault
 from pybootcfg.filesystems.zfs import nvlist, zil
 from pybootcfg.filesystems.zfs.blkptr import SIZE, BlockPointer, bits, decode, ordered
 from pybootcfg.filesystems.zfs.dmu import Dnode, ObjectSet
 from pybootcfg.filesystems.zfs.znode import FileSystem
 from pybootcfg.schema import Decoder
 from pybootcfg.source import MemorySource
+from pybootcfg.structures import DecodedStructure, Stretch, Structure, fault
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:

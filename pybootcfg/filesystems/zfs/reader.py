@@ -8,14 +8,14 @@ from collections import OrderedDict
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import GuestFileMissing, ImageError, LimitExceeded, UnsupportedFeature, printable
-from pybootcfg.filesystems.base import Filesystem, Node, Options, Structure
+from pybootcfg.filesystems.base import Filesystem, Node, Options
 from pybootcfg.filesystems.zfs import dsl
 from pybootcfg.filesystems.zfs.dsl import Dataset, Directory
 from pybootcfg.filesystems.zfs.label import Uberblock
 from pybootcfg.filesystems.zfs.pool import Pool
 from pybootcfg.filesystems.zfs.replay import open_dataset
 from pybootcfg.filesystems.zfs.view import Locked, MountedDirectory, MountPoint
-from pybootcfg.filesystems.zfs.znode import FileSystem, Znode
+from pybootcfg.filesystems.zfs.znode import FileSystem
 from pybootcfg.source import Source
 from pybootcfg.values import TYPE_CHECKING
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import ClassVar
 
-    from pybootcfg.filesystems.zfs.inspection import Structures
+    from pybootcfg.filesystems.zfs.inspection import ZfsStructures
 
 dsl_layout = schema.load("zfs_dsl")
 
@@ -225,30 +225,12 @@ class Zfs(Filesystem):
 
     # --- inspect ---------------------------------------------------------------------------------
 
-    def structures(self) -> Iterator[Structure]:
-        """Yield labels, nvlists, uberblocks, the objects of the Meta Object Set, and datasets."""
-        return self._structures.listed()
-
-    def every_structure(self) -> Iterator[Structure]:
-        """Yield labels, uberblocks, and all objects of the pool and its datasets with what is theirs."""
-        return self._structures.every()
-
-    def below(self, name: str) -> Iterator[Structure]:
-        """Yield the structures of an object or of a dataset; else what `structures` does."""
-        return self._structures.below(name)
-
-    def node_structures(self, node: Node) -> Iterator[Structure]:
-        """Yield the dnode of a file or directory and what belongs to it."""
-        if isinstance(node, MountedDirectory) and node.under is not None:
-            node = node.under
-        if isinstance(node, Znode):
-            yield from self._structures.of_node(node)
-
     @functools.cached_property
-    def _structures(self) -> Structures:
-        from pybootcfg.filesystems.zfs.inspection import Structures
+    def structures(self) -> ZfsStructures:
+        """The structures that `inspect` can show."""
+        from pybootcfg.filesystems.zfs.inspection import ZfsStructures
 
-        return Structures(self.pool)
+        return ZfsStructures(self.pool)
 
 
 def _below(base: bytes, path: bytes) -> list[bytes] | None:

@@ -1,0 +1,160 @@
+"""On-disk structures by name, for `inspect`: what partition tables and file systems say that they have.
+
+A structure is a name, a decoder and a place.  Some decoders here add to a schema what it cannot say:
+bytes that follow, a block that lies on the disk in another form, the reason why nothing can be told.
+"""
+
+from __future__ import annotations
+
+from pybootcfg.errors import BootcfgError, ImageError
+from pybootcfg.schema import Decoder, Prepared
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+    from pybootcfg.source import Source
+    from pybootcfg.tracing import Field
+
+
+def numbered(name: str) -> tuple[str, int, str]:
+    """Split a name such as `inode[12].xattr` into `inode`, 12 and `.xattr`; -1 where there is no number.
+
+    >>> numbered("group[3].cg")
+    ('group', 3, '.cg')
+    """
+    family, _, rest = name.partition("[")
+    index, bracket, part = rest.partition("]")
+    if not bracket or not (index.isascii() and index.isdecimal()) or len(index) > len(str(1 << 64)):
+        return name, -1, ""
+    return family, int(index), part
+
+
+class Structure(NamedTuple):
+    """An on-disk structure that a file system names, for `inspect`.
+
+    `offset` is in bytes of `source`, which is the file system's own where it is None.
+    """
+
+    name: str
+    decoder: Decoder
+    offset: int
+    source: Source | None = None
+
+
+class Structures:
+    """The structures of a file system.  A reader overrides what it can tell; here there are none."""
+
+    def listed(self) -> Iterator[Structure]:
+        """Yield those that tell most, such as superblocks."""
+        return iter(())
+
+    def every(self) -> Iterator[Structure]:
+        """Yield those for a dump of everything: those listed and many more like them."""
+        return self.listed()
+
+    def below(self, name: str) -> Iterator[Structure]:  # noqa: ARG002 - for readers that need not list all
+        """Yield structures, among them all whose names begin with `name`, such as `inode[12]`."""
+        return self.listed()
+
+    def find(self, name: str) -> Structure | None:
+        """Return the structure called `name`, such as `inode[12]`, which may not be listed."""
+        return next((structure for structure in self.below(name) if structure.name == name), None)
+
+    def of_node(self, node: Any) -> Iterator[Structure]:  # noqa: ARG002 - for readers that know some
+        """Yield the structures that make a node of this file system: its inode, its directory entry."""
+        return iter(())
+
+    def room(self, name: str) -> int:  # noqa: ARG002 - for readers whose structures may be longer than known
+        """Return how many bytes the structure of this name has, 0 when as many as its fields."""
+        return 0
+
+    def owner(self, offset: int) -> str:  # noqa: ARG002 - for readers that can tell
+        """Return the name of the structure that holds a byte, where that needs no search; else nothing."""
+        return ""
+
+
+class Stretch(Decoder):
+    """`size` bytes without fields, such as a bitmap; of `bits` it is told how many are set."""
+
+    def __init__(self, name: str, size: int, bits: int = 0) -> None:
+        super().__init__(name, Prepared("", name, None))
+        self.length = size
+        self.bits = bits
+
+    def trace(self, source: Source, offset: int) -> Field:
+        """Return the bytes as one field."""
+        from pybootcfg.tracing import stretch
+
+        return stretch(self.name, source, offset, self.length, self.bits)
+
+
+class Followed(Decoder):
+    """A structure that bytes without fields follow, such as its name: `parts` are their names and lengths."""
+
+    def __init__(self, decoder: Decoder, *parts: tuple[str, int]) -> None:
+        super().__init__(decoder.name, decoder.schema, decoder.order)
+        self.parts = [part for part in parts if part[1] > 0]
+
+    def trace(self, source: Source, offset: int) -> Field:
+        """Decode the structure field by field, and what follows as one field for each part."""
+        from pybootcfg.tracing import stretch
+
+        field = super().trace(source, offset)
+        for name, length in self.parts if not any(child.error for child in field.children) else ():
+            field.children.append(stretch(name, source, offset + field.size, length))
+            field.size += field.children[-1].size
+        return field
+
+
+def length_of(decoder: Decoder) -> int:
+    """Return how many bytes a structure takes, or a bound on that where its contents say."""
+    if isinstance(decoder, DecodedStructure):
+        return length_of(decoder.inner)
+    if isinstance(decoder, (Stretch, Fault)):
+        return decoder.length if isinstance(decoder, Stretch) else 0
+    more = sum(length for _, length in decoder.parts) if isinstance(decoder, Followed) else 0
+    try:
+        return decoder.size + more
+    except TypeError:
+        return VARIABLE + more
+
+
+VARIABLE = 65536  #: bytes; no structure whose size its contents tell is longer
+
+
+class Fault(Decoder):
+    """Stands where structures end that damage keeps from being told."""
+
+    def __init__(self, error: BootcfgError) -> None:
+        super().__init__("fault", Prepared("", "fault", None))
+        self.error = error
+
+    def trace(self, _source: Source, offset: int) -> Field:
+        """Return a field that says why."""
+        from pybootcfg.tracing import Field
+
+        return Field(self.name, "fault", offset, error=str(self.error))
+
+
+def fault(name: str, error: BootcfgError) -> Structure:
+    """Return what is shown for the rest of `name`, which cannot be told."""
+    offset = error.offset if isinstance(error, ImageError) and error.offset else 0
+    return Structure(f"{name}.fault" if name else "fault", Fault(error), offset)
+
+
+class DecodedStructure(Decoder):
+    """Decodes by `inner` what lies on the disk in another form, such as compressed, in `block`.
+
+    Addresses count through the block as if it lay on the disk as it is.
+    """
+
+    def __init__(self, inner: Decoder, block: Source) -> None:
+        super().__init__(inner.name, Prepared("", inner.name, None))
+        self.inner = inner
+        self.block = block
+
+    def trace(self, source: Source, offset: int) -> Field:  # noqa: ARG002 - it is in another one
+        """Decode the structure at an address within the block."""
+        return self.inner.trace(self.block, offset)
