@@ -73,7 +73,7 @@ def _right_words(*_: Any, **__: Any) -> tuple[int, ...]:
 _ANSWERS: list[tuple[str, str, Any]] = [
     ("pybootcfg.volumes.gpt", "zlib", types.SimpleNamespace(crc32=_right)),
     ("pybootcfg.volumes.vtoc", "_checksum_holds", lambda _: True),
-    ("pybootcfg.filesystems.exfat", "_checksum", _right),
+    ("pybootcfg.filesystems.exfat", "checksum", _right),
     ("pybootcfg.filesystems.fat.directory", "short_name_checksum", _right),
     ("pybootcfg.filesystems.ufs.superblock", "crc32c", _right),
     ("pybootcfg.filesystems.zfs.zil", "fletcher2", _right_words),

@@ -296,7 +296,7 @@ def _exfat_boot(note: _Note, _: Any, filesystem: Any, boot: Any, offset: int) ->
 
 
 def _exfat_sum(module: Any, data: bytes, bits: int) -> bytes:
-    checksum: int = module._checksum(data, bits)
+    checksum: int = module.checksum(data, bits)
     return checksum.to_bytes(bits // 8, "little")
 
 

@@ -207,7 +207,8 @@ superblock = Struct(
 SUPERBLOCK_CHECKSUMMED = 1020  # bytes
 
 INODE_UNINIT = 1
-GROUP_FLAGS = FlagsEnum(Int16ul, inode_uninit=INODE_UNINIT, block_uninit=2, inode_zeroed=4)
+BLOCK_UNINIT = 2
+GROUP_FLAGS = FlagsEnum(Int16ul, inode_uninit=INODE_UNINIT, block_uninit=BLOCK_UNINIT, inode_zeroed=4)
 
 group_descriptor = Struct(
     "bg_block_bitmap_lo" / Int32ul * "blocks",
@@ -409,6 +410,7 @@ DX_LEVELS_LARGE = 3
 #: begins the attributes that lie behind i_extra_isize in an inode
 xattr_ibody_header = Struct("h_magic" / Int32ul)
 XATTR_MAGIC = 0xEA020000
+XATTR_CHECKSUM_OFFSET = 16  # in the block's header
 #: begins the block that i_file_acl names
 xattr_header = Struct(
     "h_magic" / Const(XATTR_MAGIC, Int32ul),

@@ -16,6 +16,7 @@ from construct import (
     FlagsEnum,
     Int16ub,
     Int16ul,
+    Int16un,
     Int32ub,
     Int32ul,
     Padding,
@@ -140,4 +141,4 @@ sparc_label = Struct(
 
 WORDS = 256
 
-word = Int16ul  # of the checksum, whose XOR does not mind the byte order
+word = Int16un  # of the checksum, whose XOR does not mind the byte order

@@ -6,16 +6,21 @@ bytes that follow, a block that lies on the disk in another form, the reason why
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from pybootcfg.errors import BootcfgError, ImageError
-from pybootcfg.schema import Decoder, Prepared
+from pybootcfg.schema import Decoder, Prepared, constant
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
     from pybootcfg.source import Source
     from pybootcfg.tracing import Field
+
+    #: of a source and the offset in it: what checksums should be, by the paths of fields
+    Expected = Callable[[Source, int], Mapping[str, int]]
 
 
 def numbered(name: str) -> tuple[str, int, str]:
@@ -142,6 +147,30 @@ def fault(name: str, error: BootcfgError) -> Structure:
     """Return what is shown for the rest of `name`, which cannot be told."""
     offset = error.offset if isinstance(error, ImageError) and error.offset else 0
     return Structure(f"{name}.fault" if name else "fault", Fault(error), offset)
+
+
+class Checked(Decoder):
+    """A structure that holds checksums, which `expected` computes for a source and an offset in it.
+
+    The keys are paths of fields, such as `zec_cksum[0]`.  Nothing is said where the answer is empty or
+    what is covered cannot be read.
+    """
+
+    def __init__(self, decoder: Decoder, expected: Expected) -> None:
+        super().__init__(decoder.name, decoder._form, decoder.order)
+        self.expected = expected
+
+    def trace(self, source: Source, offset: int) -> Field:
+        """Decode the structure field by field, and compare its checksums."""
+        field = super().trace(source, offset)
+        expected: Mapping[str, int] = {}
+        with suppress(BootcfgError):
+            expected = self.expected(source, offset)
+        for path, leaf in field.leaves():
+            if path in expected and leaf.error is None:
+                leaf.valid = leaf.value == expected[path]
+                leaf.error = None if leaf.valid else f"{constant(expected[path])} expected"
+        return field
 
 
 class DecodedStructure(Decoder):

@@ -279,16 +279,20 @@ class Exfat(Filesystem):
             self.warn("there is no up-case table; that of Unicode is used")
             return None
         entry = _exfat.upcase_table_entry.decode(slot)
-        limits.EXFAT_UPCASE_TABLE_SIZE.check(entry.data_length, "up-case table")
-        allocation = Allocation(entry.first_cluster, entry.data_length, contiguous=False)
-        data = b"".join(
-            self.source.read(offset, length, "up-case table")
-            for offset, length in self.spans(allocation, _exfat.UPCASE_TABLE, "up-case table")
-        )
-        if _checksum(data, 32) != entry.table_checksum:
+        data = self.upcase_data(entry)
+        if checksum(data, 32) != entry.table_checksum:
             self.warn("the checksum of the up-case table is wrong; that of Unicode is used")
             return None
         return _expand(_exfat.upcase_unit.array(data, len(data) // 2))
+
+    def upcase_data(self, entry: Any) -> bytes:
+        """Return the up-case table as it lies on the disk; `entry` is its directory entry."""
+        limits.EXFAT_UPCASE_TABLE_SIZE.check(entry.data_length, "up-case table")
+        allocation = Allocation(entry.first_cluster, entry.data_length, contiguous=False)
+        return b"".join(
+            self.source.read(offset, length, "up-case table")
+            for offset, length in self.spans(allocation, _exfat.UPCASE_TABLE, "up-case table")
+        )
 
     def _cluster_offset(self, cluster: int) -> int:
         offset: int = self.heap_offset + (cluster - _exfat.FIRST_CLUSTER) * self.cluster_size
@@ -327,16 +331,24 @@ class Exfat(Filesystem):
         return main
 
     def _checksum_fault(self, boot: Any, offset: int) -> str:
-        size = 1 << boot.bytes_per_sector_shift
-        count = _exfat.CHECKSUM_SECTORS
-        if offset + (count + 1) * size > self.source.size:
+        covered = _exfat.CHECKSUM_SECTORS << boot.bytes_per_sector_shift
+        if offset + covered + (1 << boot.bytes_per_sector_shift) > self.source.size:
             return "it is truncated"
-        region = bytearray(self.source.read(offset, count * size, "boot region"))
-        skipped = (*(_exfat.VOLUME_FLAGS_OFFSET + byte for byte in range(2)), _exfat.PERCENT_IN_USE_OFFSET)
-        for place in reversed(skipped):
-            del region[place]
-        expected = _exfat.boot_checksum.read(self.source, offset + count * size)
-        return "" if _checksum(region, 32) == expected else "its checksum is wrong"
+        stored = _exfat.boot_checksum.read(self.source, offset + covered)
+        return "" if boot_checksum(self.source, offset, covered) == stored else "its checksum is wrong"
+
+
+def boot_checksum(source: Source, offset: int, covered: int) -> int:
+    """Return the checksum of the boot region at `offset`: of `covered` bytes but for two fields."""
+    region = bytearray(source.read(offset, covered, "boot region"))
+    del region[_exfat.PERCENT_IN_USE_OFFSET]
+    del region[_exfat.VOLUME_FLAGS_OFFSET : _exfat.VOLUME_FLAGS_OFFSET + 2]
+    return checksum(region, 32)
+
+
+def set_checksum(entries: bytes) -> int:
+    """Return the checksum of an entry set, which leaves out itself in bytes 2 and 3."""
+    return checksum(entries[:2] + entries[4:], 16)
 
 
 def _fault(boot: Any) -> str:
@@ -400,14 +412,12 @@ def _entry(slots: list[bytes], number: int, warn: Callable[[str], None]) -> Entr
     if not name or "/" in name or "\0" in name or name in (".", ".."):
         warn(f"a file with the impossible name {name!a} is left out")
         return None
-    whole = bytearray(b"".join(slots))
-    del whole[2:4]  # set_checksum itself
-    if _checksum(whole, 16) != file.set_checksum:
+    if set_checksum(b"".join(slots)) != file.set_checksum:
         warn(f"{printable(name)}: the checksum of its entry set is wrong")
     return Entry(name, file, stream, number)
 
 
-def _checksum(data: bytes | bytearray, bits: int) -> int:
+def checksum(data: bytes | bytearray, bits: int) -> int:
     """Return the checksum of the specification's figures 1 to 3: rotate right, then add."""
     total, top, mask = 0, bits - 1, (1 << bits) - 1
     for byte in data:

@@ -6,13 +6,14 @@ from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError
 from pybootcfg.kind import Kind
 from pybootcfg.schema import Decoder
-from pybootcfg.structures import Stretch, Structure, Structures, length_of, numbered
+from pybootcfg.structures import Checked, Stretch, Structure, Structures, length_of, numbered
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pybootcfg.filesystems.exfat import Exfat, ExfatNode
+    from pybootcfg.source import Source
 
 _exfat = schema.load("exfat")
 
@@ -93,11 +94,12 @@ class ExfatStructures(Structures):
 
     def _boot(self) -> Iterator[Structure]:
         size = self.filesystem.sector_size
+        covered = _exfat.CHECKSUM_SECTORS * size
         for name, sector in (("", 0), ("backup_", _exfat.BACKUP_BOOT_SECTOR)):
             offset = sector * size
             yield Structure(f"{name}boot_sector", _exfat.boot_sector, offset)
             words = _exfat.boot_checksum.repeated(size // _exfat.boot_checksum.size)
-            yield Structure(f"{name}boot_checksum", words, offset + _exfat.CHECKSUM_SECTORS * size)
+            yield Structure(f"{name}boot_checksum", Checked(words, self._boot_checksum), offset + covered)
 
     def table_entry(self, number: int) -> Structure:
         """Return an entry of the FAT."""
@@ -141,7 +143,37 @@ class ExfatStructures(Structures):
         for index, (offset, slot) in enumerate(slots):
             kind = _exfat.directory_entry.decode(slot).entry_type
             decoder = getattr(_exfat, _DECODERS.get(kind, "directory_entry"))
+            if kind == _exfat.FILE:
+                decoder = Checked(decoder, self._set_checksum)
+            elif kind == _exfat.UPCASE_TABLE:
+                decoder = Checked(decoder, self._table_checksum)
             yield Structure(f"{name}[{index}]", decoder, offset)
+
+    def _boot_checksum(self, source: Source, offset: int) -> dict[str, int]:
+        """Return the checksum of the boot region in front of `offset`, once for every word of a sector."""
+        from pybootcfg.filesystems.exfat import boot_checksum
+
+        size = self.filesystem.sector_size
+        covered = _exfat.CHECKSUM_SECTORS * size
+        found = boot_checksum(source, offset - covered, covered)
+        return {f"[{word}]": found for word in range(size // _exfat.boot_checksum.size)}
+
+    def _set_checksum(self, source: Source, offset: int) -> dict[str, int]:
+        """Return the checksum of an entry set, if it lies in one cluster."""
+        from pybootcfg.filesystems.exfat import set_checksum
+
+        count = 1 + _exfat.file_entry.read(source, offset).secondary_count
+        size, cluster = count * _exfat.file_entry.size, self.filesystem.cluster_size
+        if (offset - self.filesystem.heap_offset) % cluster + size > cluster:
+            return {}
+        return {"set_checksum": set_checksum(source.read(offset, size))}
+
+    def _table_checksum(self, source: Source, offset: int) -> dict[str, int]:
+        """Return the checksum of the up-case table that a directory entry tells of."""
+        from pybootcfg.filesystems.exfat import checksum
+
+        entry = _exfat.upcase_table_entry.read(source, offset)
+        return {"table_checksum": checksum(self.filesystem.upcase_data(entry), 32)}
 
     def owner(self, offset: int) -> str:
         """Return the name of the entry of the FAT, or of the table, at a byte."""

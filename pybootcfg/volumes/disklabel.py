@@ -14,7 +14,7 @@ from pybootcfg import schema
 from pybootcfg.errors import ImageError
 from pybootcfg.schema import Decoder
 from pybootcfg.source import Source
-from pybootcfg.structures import Structure
+from pybootcfg.structures import Checked, Structure
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
 from pybootcfg.volumes.base import Partition, Table
 
@@ -44,6 +44,13 @@ class _Label(NamedTuple):
         if self.wide:
             return entry.p_offset | entry.p_offseth << 32, entry.p_size | entry.p_sizeh << 32
         return entry.p_offset, entry.p_size
+
+    def checksum(self, source: Source, offset: int) -> dict[str, int]:
+        """Return what the checksum of the label at `offset` should be."""
+        word = layout.word.big if self.decoder.order == ">" else layout.word.little
+        size = self.decoder.size + len(self.entries) * self.entry_decoder.size
+        words = word.array(source.read(offset, size), size // word.size)
+        return {"d_checksum": functools.reduce(operator.xor, words, self.record.d_checksum)}
 
 
 def expand(source: Source, slice_: Partition, sector_size: int, prefix: str, table: Table) -> list[Partition]:
@@ -164,7 +171,7 @@ def _partition(index: int, entry: Any, start: int, length: int, slice_: Partitio
 
 
 def _structures(label: _Label, prefix: str) -> Iterator[Structure]:
-    yield Structure(f"{prefix}disklabel", label.decoder, label.offset)
+    yield Structure(f"{prefix}disklabel", Checked(label.decoder, label.checksum), label.offset)
     for index in range(len(label.entries)):
         offset = label.offset + label.decoder.size + index * label.entry_decoder.size
         yield Structure(f"{prefix}disklabel.partition[{index}]", label.entry_decoder, offset)

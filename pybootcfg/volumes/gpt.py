@@ -12,13 +12,15 @@ import zlib
 from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded
 from pybootcfg.source import Source
-from pybootcfg.structures import Structure
+from pybootcfg.structures import Checked, Structure
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
 from pybootcfg.volumes.base import Partition, Table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
+
+    from pybootcfg.schema import Decoder
 
 layout = schema.load("gpt")
 
@@ -119,13 +121,30 @@ def _header_faults(record: Any, data: bytes, lba: int) -> list[str]:
     if not layout.HEADER_SIZE <= record.header_size <= len(data):
         faults.append(f"its size is {record.header_size} bytes")
     else:
-        covered = bytearray(data[: record.header_size])
-        covered[_CHECKSUM_FIELD] = bytes(4)
-        if zlib.crc32(covered) != record.header_crc32:
+        if _header_crc32(data[: record.header_size]) != record.header_crc32:
             faults.append("its checksum is wrong")
     if record.my_lba != lba:
         faults.append(f"it says that it lies at LBA {record.my_lba}, not {lba}")
     return faults
+
+
+def _header_crc32(data: bytes) -> int:
+    return zlib.crc32(data[: _CHECKSUM_FIELD.start] + bytes(4) + data[_CHECKSUM_FIELD.stop :])
+
+
+def _checked(sector_size: int) -> Decoder:
+    """Return the decoder of a header that knows its checksums, as far as the header can be followed."""
+
+    def expected(source: Source, offset: int) -> dict[str, int]:
+        header = _read_header(source, offset // sector_size, sector_size)
+        if header is None:
+            return {}
+        sums = {} if header.failure else {"partition_entry_array_crc32": zlib.crc32(header.entries)}
+        if layout.HEADER_SIZE <= header.record.header_size <= sector_size:
+            sums["header_crc32"] = _header_crc32(source.read(offset, header.record.header_size))
+        return sums
+
+    return Checked(layout.header, expected)
 
 
 def _read_entries(source: Source, record: Any, sector_size: int) -> bytes:
@@ -147,7 +166,7 @@ def partitions(source: Source, header: Header, table: Table) -> list[Partition]:
     """Return the partitions by slot; unused slots and entries that cannot be are left out."""
     record, unit = header.record, header.sector_size
     prefix = "gpt.backup" if header.backup else "gpt"
-    table.structures.append(Structure(f"{prefix}.header", layout.header, header.offset))
+    table.structures.append(Structure(f"{prefix}.header", _checked(unit), header.offset))
     if record.revision != layout.REVISION:
         table.warnings.append(f"the GPT has revision {record.revision:#x}")
     size = record.size_of_partition_entry
@@ -167,9 +186,9 @@ def partitions(source: Source, header: Header, table: Table) -> list[Partition]:
             )
             continue
         found.append(_partition(slot, entry, record, unit))
-    other = record.alternate_lba * unit
-    if not header.backup and other + layout.header.size <= source.size:
-        table.structures.append(Structure("gpt.backup.header", layout.header, other))
+    lba, name = (layout.PRIMARY_LBA, "gpt") if header.backup else (record.alternate_lba, "gpt.backup")
+    if lba * unit + layout.header.size <= source.size:
+        table.structures.append(Structure(f"{name}.header", _checked(unit), lba * unit))
     return found
 
 

@@ -8,8 +8,12 @@ import operator
 from pybootcfg import schema
 from pybootcfg.errors import ImageError
 from pybootcfg.source import Source
-from pybootcfg.structures import Structure
+from pybootcfg.structures import Checked, Structure
+from pybootcfg.values import TYPE_CHECKING
 from pybootcfg.volumes.base import Partition, Table
+
+if TYPE_CHECKING:
+    from pybootcfg.schema import Decoder
 
 layout = schema.load("vtoc")
 
@@ -44,7 +48,8 @@ def expand(source: Source, slice_: Partition, prefix: str, table: Table) -> list
         if part.p_size and part.p_tag != layout.V_BACKUP
     ]
     if found:
-        table.structures.append(Structure(f"{prefix}vtoc", layout.x86_label, offset))
+        checked = _checked(layout.x86_label, layout.word.little)
+        table.structures.append(Structure(f"{prefix}vtoc", checked, offset))
     return found
 
 
@@ -56,7 +61,7 @@ def read_disk(head: bytes, table: Table) -> list[Partition] | None:
         return None
     if not _checksum_holds(head):
         return None  # the magic is two bytes only
-    table.structures.append(Structure("vtoc", layout.sparc_label, 0))
+    table.structures.append(Structure("vtoc", _checked(layout.sparc_label, layout.word.big), 0))
     cylinder = label.dkl_nhead * label.dkl_nsect * layout.SECTOR_SIZE
     tagged = label.v_sanity == layout.VTOC_SANE
     found = []
@@ -77,3 +82,13 @@ def read_disk(head: bytes, table: Table) -> list[Partition] | None:
 
 def _checksum_holds(data: bytes) -> bool:
     return not functools.reduce(operator.xor, layout.word.array(data, layout.WORDS))
+
+
+def _checked(label: Decoder, word: Decoder) -> Checked:
+    """Return the decoder of a label that knows its checksum, the last word."""
+
+    def expected(source: Source, offset: int) -> dict[str, int]:
+        words = word.array(source.read(offset, label.size), layout.WORDS - 1)
+        return {"dkl_cksum": functools.reduce(operator.xor, words)}
+
+    return Checked(label, expected)

@@ -112,13 +112,13 @@ class Groups:
             table |= record.bg_inode_table_hi << 32
         length = -(-superblock.inodes_per_group * superblock.inode_size // superblock.block_size)
         fault = ""
-        if self._checksum(group, data) not in (None, record.bg_checksum):
+        if self.checksum(group, data) not in (None, record.bg_checksum):
             fault = BAD_CHECKSUM
         if table <= superblock.first_data_block or table + length > superblock.blocks_count:
             fault = f"places the inode table at block {table} of {superblock.blocks_count}"
         return Descriptor(record, offset, table, fault)
 
-    def _checksum(self, group: int, data: bytes) -> int | None:
+    def checksum(self, group: int, data: bytes) -> int | None:
         """Return the checksum that a descriptor must have; None without one."""
         superblock = self.superblock
         before = data[: layout.DESCRIPTOR_CHECKSUM_OFFSET]

@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError, ImageError, UnsupportedFeature
+from pybootcfg.filesystems.ext import sums
 from pybootcfg.filesystems.ext.log import Log, open_log
 from pybootcfg.filesystems.ext.logged import fast_commits, logged
 from pybootcfg.filesystems.ext.owned import owned
@@ -43,7 +44,7 @@ class ExtStructures(Structures):
 
     def every(self) -> Iterator[Structure]:
         """Yield the journal, then group by group its own, and the inodes in use with what is theirs."""
-        yield Structure("superblock", layout.superblock, self.superblock.offset)
+        yield Structure("superblock", sums.superblock(self.superblock), self.superblock.offset)
         yield from self.journal()
         inodes = limits.INSPECT_INODES.budget(self.filesystem.source.name)
         for group in range(self.superblock.groups):
@@ -89,7 +90,7 @@ class ExtStructures(Structures):
 
     def superblocks(self) -> Iterator[Structure]:
         """Yield the superblock and the journal's."""
-        yield Structure("superblock", layout.superblock, self.superblock.offset)
+        yield Structure("superblock", sums.superblock(self.superblock), self.superblock.offset)
         log = self.log()
         if log is not None:
             yield Structure("journal.superblock", jbd2.superblock, log.offset(0))
@@ -116,7 +117,7 @@ class ExtStructures(Structures):
         if group and superblock.has_copy(group):
             place = superblock.first_block(group) * superblock.block_size
             if place + layout.superblock.size <= self.filesystem.source.size:
-                yield Structure(f"group[{group}].superblock", layout.superblock, place)
+                yield Structure(f"group[{group}].superblock", sums.superblock(superblock), place)
         yield self.descriptor(group)
         with suppress(ImageError):  # the descriptor above says what is wrong
             for part in BITMAPS:
@@ -125,7 +126,7 @@ class ExtStructures(Structures):
     def descriptor(self, group: int) -> Structure:
         """Return the descriptor of a group."""
         groups = self.filesystem.groups
-        return Structure(f"group[{group}].descriptor", groups.decoder, groups.offset(group))
+        return Structure(f"group[{group}].descriptor", sums.descriptor(groups, group), groups.offset(group))
 
     def bitmap(self, group: int, part: str) -> Structure:
         """Return one of the two bitmaps of a group."""
@@ -156,8 +157,7 @@ class ExtStructures(Structures):
 
     def inode(self, number: int) -> Structure:
         """Return an inode."""
-        small = self.superblock.inode_size < layout.inode_large.size
-        decoder = layout.inode if small else layout.inode_large
+        decoder = sums.inode(self.superblock, number)
         return Structure(f"inode[{number}]", decoder, self.filesystem.inodes.offset(number))
 
     def of_inode(self, number: int) -> Iterator[Structure]:

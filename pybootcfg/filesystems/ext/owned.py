@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError
+from pybootcfg.filesystems.ext import sums
 from pybootcfg.filesystems.ext.directory import record_length
 from pybootcfg.filesystems.ext.htree import ENTRY_SIZE, NODE_OFFSET, ROOT_OFFSET
 from pybootcfg.filesystems.ext.inline import WORD, inline_parts
@@ -59,7 +60,8 @@ def _extents(inode: Inode) -> Iterator[Structure]:
             yield Structure(f"{name}.{kind}", decoder.repeated(count), place)
         tail = layout.extent_header.size + header.eh_max * layout.extent.size
         if offset != start and inode.blocks.superblock.metadata_csum and tail + 4 <= len(data):
-            yield Structure(f"{name}.tail", layout.extent_tail, offset + tail)
+            checked = sums.tail(inode, "extent_tail", "et_checksum", offset, tail)
+            yield Structure(f"{name}.tail", checked, offset + tail)
         for index in decoder.array(data, count, layout.extent_header.size) if header.eh_depth else ():
             block = index.ei_leaf_lo | index.ei_leaf_hi << 32
             if block not in seen:
@@ -111,7 +113,7 @@ def _directory(inode: Inode) -> Iterator[Structure]:
             if logical in indexes:
                 yield from _index(inode, name, data, block * size, is_root=logical == 0)
             else:
-                yield from _entries(f"{name}.entry", data, block * size)
+                yield from _entries(inode, f"{name}.entry", data, block * size)
 
 
 def _index_blocks(inode: Inode) -> set[int]:
@@ -155,10 +157,11 @@ def _index(inode: Inode, name: str, data: bytes, offset: int, *, is_root: bool) 
         yield Structure(f"{name}.dx_entries", layout.dx_entry.repeated(count), offset + base)
     tail = base + head.limit * ENTRY_SIZE
     if inode.blocks.superblock.metadata_csum and tail + layout.dx_tail.size <= len(data):
-        yield Structure(f"{name}.tail", layout.dx_tail, offset + tail)
+        decoder = sums.index_tail(inode, offset, base + head.count * ENTRY_SIZE)
+        yield Structure(f"{name}.tail", decoder, offset + tail)
 
 
-def _entries(name: str, data: bytes, offset: int) -> Iterator[Structure]:
+def _entries(inode: Inode, name: str, data: bytes, offset: int) -> Iterator[Structure]:
     """Yield the entries of a block of a directory, free ones too, up to one that cannot be right."""
     head: int = layout.directory_entry.size
     place = number = 0
@@ -167,7 +170,8 @@ def _entries(name: str, data: bytes, offset: int) -> Iterator[Structure]:
         length = record_length(entry.rec_len, len(data))
         is_tail = not entry.inode and entry.file_type == layout.FT_DIR_CSUM
         if is_tail and length == layout.directory_tail.size:
-            yield Structure(f"{name.removesuffix('entry')}tail", layout.directory_tail, offset + place)
+            decoder = sums.tail(inode, "directory_tail", "det_checksum", offset, place)
+            yield Structure(f"{name.removesuffix('entry')}tail", decoder, offset + place)
         else:
             rest = min(length, len(data) - place) - head - entry.name_len
             parts = (("name", entry.name_len), ("unused", rest)) if rest >= 0 else ()
@@ -184,8 +188,8 @@ def _inline_directory(inode: Inode) -> Iterator[Structure]:
     block, value = inline_parts(inode)
     yield Structure(f"{inode.name}.inline_directory", layout.inline_directory, block.offset)
     start = layout.inline_directory.size
-    yield from _entries(f"{inode.name}.inline_entry", block.data[start:], block.offset + start)
-    yield from _entries(f"{inode.name}.spilled_entry", value.data, value.offset)
+    yield from _entries(inode, f"{inode.name}.inline_entry", block.data[start:], block.offset + start)
+    yield from _entries(inode, f"{inode.name}.spilled_entry", value.data, value.offset)
 
 
 # --- attributes ----------------------------------------------------------------------------------
@@ -204,7 +208,7 @@ def _attributes(inode: Inode) -> Iterator[Structure]:
     if block:
         inode.blocks.check(block, 1, inode.name, inode.offset)
         data, name = inode.blocks.read(block, inode.name), f"{inode.name}.xattr_block"
-        yield Structure(f"{name}.header", layout.xattr_header, block * size)
+        yield Structure(f"{name}.header", sums.attributes(inode, block), block * size)
         if _has_magic(data, 0):
             yield from _list(name, data, block * size, layout.xattr_header.size, 0)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pybootcfg import limits, schema
-from pybootcfg.filesystems.fat.directory import Entry
+from pybootcfg.filesystems.fat.directory import Entry, short_name_checksum
 from pybootcfg.kind import Kind
 from pybootcfg.schema import Decoder
-from pybootcfg.structures import Structure, Structures, numbered
+from pybootcfg.structures import Checked, Structure, Structures, numbered
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pybootcfg.filesystems.fat import Fat, FatNode
+    from pybootcfg.source import Source
 
 _fat = schema.load("fat")
 
@@ -146,7 +147,23 @@ class FatStructures(Structures):
 
 
 def _decoder(record: Any) -> Decoder:
-    decoder: Decoder = (
-        _fat.long_name_entry if record.dir_attr == _fat.ATTR_LONG_NAME else _fat.directory_entry
-    )
-    return decoder
+    decoder: Decoder = _fat.directory_entry
+    return _LONG_NAME_ENTRY if record.dir_attr == _fat.ATTR_LONG_NAME else decoder
+
+
+def _checksum(source: Source, offset: int) -> dict[str, int]:
+    """Return what the checksum in a part of a long name should be, by the short name if that is near.
+
+    It may be in another cluster, and that of a file deleted by an old system belongs to none.
+    """
+    part = _fat.long_name_entry.read(source, offset)
+    place = offset + (part.ldir_ord & ~_fat.LAST_LONG_ENTRY) * _fat.directory_entry.size
+    if part.ldir_ord == _fat.DELETED or place // _SECTOR != offset // _SECTOR:
+        return {}
+    entry = _fat.directory_entry.read(source, place)
+    gone = entry.dir_name[0] in (_fat.DELETED, _fat.END_OF_DIRECTORY) or entry.dir_attr == _fat.ATTR_LONG_NAME
+    return {} if gone else {"ldir_chksum": short_name_checksum(entry.dir_name)}
+
+
+_SECTOR = 512  # bytes, the least: what lies in one lies in one cluster
+_LONG_NAME_ENTRY = Checked(_fat.long_name_entry, _checksum)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, LimitExceeded
 from pybootcfg.source import Source
-from pybootcfg.structures import Structure
+from pybootcfg.structures import Checked, Structure
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ class BootCatalog:
         if sum(eltorito.words.read(self.source, offset)) & 0xFFFF:
             self.warn("El Torito boot catalogue: the checksum of the validation entry is wrong")
         platform = validation.platform_id
-        yield Structure(f"{name}.validation_entry", eltorito.validation_entry, offset), validation, platform
+        decoder = Checked(eltorito.validation_entry, _checksum)
+        yield Structure(f"{name}.validation_entry", decoder, offset), validation, platform
         budget = limits.ISO9660_BOOT_ENTRIES.budget("El Torito")
 
         def entry(entry_name: str, decoder: schema.Decoder) -> tuple[Structure, Any, int]:
@@ -115,3 +116,9 @@ class BootCatalog:
             length=min(length, left),
             load_length=load_length,
         )
+
+
+def _checksum(source: Source, offset: int) -> dict[str, int]:
+    """Return what the checksum of the validation entry should be, so that all words add up to zero."""
+    stored = eltorito.validation_entry.read(source, offset).checksum
+    return {"checksum": stored - sum(eltorito.words.read(source, offset)) & 0xFFFF}

@@ -7,15 +7,18 @@ from contextlib import suppress
 from pybootcfg import limits
 from pybootcfg.errors import BootcfgError, ImageError
 from pybootcfg.filesystems.base import Extent
-from pybootcfg.filesystems.ufs.superblock import Layout, ufs
+from pybootcfg.filesystems.ufs.superblock import Layout, hash_without, ufs
 from pybootcfg.kind import Kind
-from pybootcfg.structures import Followed, Stretch, Structure, Structures, fault, length_of, numbered
+from pybootcfg.structures import Checked, Followed, Stretch, Structure, Structures, fault, length_of, numbered
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from pybootcfg.filesystems.ufs.reader import Ufs, UfsNode
+    from pybootcfg.schema import Decoder
+    from pybootcfg.source import Source
+    from pybootcfg.structures import Expected
 
 
 class UfsStructures(Structures):
@@ -75,7 +78,7 @@ class UfsStructures(Structures):
 
     def _superblocks(self) -> Iterator[Structure]:
         place = self.superblock.offset
-        yield Structure("superblock", self.decoder(ufs.superblock), place)
+        yield Structure("superblock", self._checked_superblock(), place)
         if self.filesystem.layout is Layout.SOLARIS:
             yield Structure("solaris_superblock", self.decoder(ufs.solaris_superblock), place)
         if self.filesystem.is_wapbl():
@@ -83,6 +86,30 @@ class UfsStructures(Structures):
         summary = self._summary()
         if summary:
             yield summary
+
+    def _checked_superblock(self) -> Decoder:
+        def expected(source: Source, offset: int) -> dict[str, int]:
+            return {"fs_ckhash": self.superblock.hash(source, offset)}
+
+        return self._checked(ufs.CK_SUPERBLOCK, self.decoder(ufs.superblock), expected)
+
+    def _checked_group(self) -> Decoder:
+        def expected(source: Source, offset: int) -> dict[str, int]:
+            data = source.read(offset, self.fields.fs_cgsize, "cylinder group")
+            return {"cg_ckhash": hash_without(data, ufs.CG_CKHASH_OFFSET)}
+
+        return self._checked(ufs.CK_CYLGRP, self.decoder(ufs.cg), expected)
+
+    def _checked_inode(self) -> Decoder:
+        def expected(source: Source, offset: int) -> dict[str, int]:
+            data = source.read(offset, self.filesystem.dinode.size, "dinode")
+            return {"di_ckhash": hash_without(data, ufs.DI_CKHASH_OFFSET)} if any(data) else {}
+
+        decoder = self.filesystem.dinode
+        return self._checked(ufs.CK_INODE, decoder, expected) if self.superblock.version == 2 else decoder
+
+    def _checked(self, kind: int, decoder: Decoder, expected: Expected) -> Decoder:
+        return Checked(decoder, expected) if self.superblock.checks(kind) else decoder
 
     def _summary(self) -> Structure | None:
         """Return the counts of all groups, which lie side by side at fs_csaddr (fs_old_csaddr of UFS1)."""
@@ -100,7 +127,7 @@ class UfsStructures(Structures):
         if offset < self.filesystem.source.size:
             copy = (start + self.fields.fs_sblkno) * size
             yield Structure(f"group[{group}].superblock", self.decoder(ufs.superblock), copy)
-            yield Structure(f"group[{group}].cg", self.decoder(ufs.cg), offset)
+            yield Structure(f"group[{group}].cg", self._checked_group(), offset)
 
     def group(self, group: int) -> Iterator[Structure]:
         """Yield the copy of the superblock, the head and the bitmaps of a cylinder group."""
@@ -131,7 +158,7 @@ class UfsStructures(Structures):
 
     def inode(self, number: int) -> Structure:
         """Return an inode."""
-        return Structure(f"inode[{number}]", self.filesystem.dinode, self.filesystem.inode_offset(number))
+        return Structure(f"inode[{number}]", self._checked_inode(), self.filesystem.inode_offset(number))
 
     def of_inode(self, number: int) -> Iterator[Structure]:
         """Yield an inode and what belongs to it; ImageError where that is damaged."""

@@ -110,11 +110,13 @@ class Superblock:
 
     def is_hash_right(self) -> bool:
         """Whether fs_ckhash is that of the superblock, as ffs_calc_sbhash of ffs_subr.c computes it."""
-        size = self.fields.fs_sbsize
-        if not ufs.superblock.little.size <= size <= ufs.SBLOCKSIZE:
+        if not ufs.superblock.little.size <= self.fields.fs_sbsize <= ufs.SBLOCKSIZE:
             return False
-        data = self.source.read(self.offset, size, "superblock")
-        return bool(hash_without(data, ufs.FS_CKHASH_OFFSET) == self.fields.fs_ckhash)
+        return self.hash(self.source, self.offset) == int(self.fields.fs_ckhash)
+
+    def hash(self, source: Source, offset: int) -> int:
+        """Return the check-hash of this superblock or of a copy, at `offset`."""
+        return hash_without(source.read(offset, self.fields.fs_sbsize, "superblock"), ufs.FS_CKHASH_OFFSET)
 
     def fault(self) -> str:
         """Return the first contradiction among the fields, empty when there is none."""
