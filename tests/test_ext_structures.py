@@ -186,7 +186,13 @@ def test_structures_are_traced_without_damage(name: str, tmp_path: Path) -> None
     for structure in structures:
         field = structure.decoder.trace(filesystem.source, structure.offset)
         assert not field.damaged()
-        assert filesystem.structures.find(structure.name) == structure
+        found = filesystem.structures.find(structure.name)
+        assert found
+        assert (found.name, found.decoder.name, found.offset) == (
+            structure.name,
+            structure.decoder.name,
+            structure.offset,
+        )
     assert filesystem.structures.find("inode[12]") is not None
     for wrong in (
         "inode[0]",

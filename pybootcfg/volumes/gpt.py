@@ -186,9 +186,12 @@ def partitions(source: Source, header: Header, table: Table) -> list[Partition]:
             )
             continue
         found.append(_partition(slot, entry, record, unit))
-    lba, name = (layout.PRIMARY_LBA, "gpt") if header.backup else (record.alternate_lba, "gpt.backup")
-    if lba * unit + layout.header.size <= source.size:
-        table.structures.append(Structure(f"{name}.header", _checked(unit), lba * unit))
+    primary = layout.PRIMARY_LBA * unit
+    other = record.alternate_lba * unit
+    if header.backup and source.read(primary, len(layout.SIGNATURE)) == layout.SIGNATURE:
+        table.structures.append(Structure("gpt.header", _checked(unit), primary))
+    elif not header.backup and other + layout.header.size <= source.size:
+        table.structures.append(Structure("gpt.backup.header", _checked(unit), other))
     return found
 
 
