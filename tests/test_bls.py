@@ -527,6 +527,38 @@ def test_blscfg_default(saved: str, title: str) -> None:
     assert entries(menu)[index].title == title
 
 
+@pytest.mark.parametrize(
+    ("default", "booted"),
+    [
+        ("6abc>second", "second"),  # an id, although it begins with a digit
+        ("6 titles>second", "second"),  # so does a title
+        ("1>second", "second"),
+        ("6abc>>second", "first"),  # `>>` is a `>` in a name, and no entry has that one
+        ("7none>second", "first"),  # neither a name nor a number: the first entry
+    ],
+)
+def test_ids_that_begin_with_digits_lead_into_submenus(default: str, booted: str) -> None:
+    """menuentry_eq of grub-core/normal/menu.c, which Fedora's GRUB asks before it reads a number."""
+    script = f"""set default='{default}'
+menuentry first {{ linux /first; }}
+submenu '6 titles' --id 6abc {{
+menuentry other {{ linux /other; }}
+menuentry second {{ linux /second; }}
+}}
+insmod blscfg
+"""
+    menu = grub_menu(script)
+    assert choose.choose(menu).entry.title == booted
+
+
+def test_options_that_their_variables_make_too_long() -> None:
+    script = f"set kernelopts={'x' * 30_000}\nblscfg\n"
+    long = snippet("6-1", options="$kernelopts $kernelopts")
+    assert len(entries(grub_menu(script, long))[0].args) == 60_001
+    with pytest.raises(LimitExceeded, match=r"grub-variable: 90\d{3} is over .* \[options of an entry\]"):
+        grub_menu(script, snippet("6-1", options="$kernelopts $kernelopts $kernelopts"))
+
+
 def test_blscfg_variables() -> None:
     """An undefined variable vanishes; one of grubenv is replaced, in options only."""
     script = "load_env\nset tuned_params=''\nblscfg\n"
