@@ -438,6 +438,36 @@ def test_no_unified_kernel_image(tmp_path: Path, data: bytes, warns: bool) -> No
     assert bool(menu.warnings) == warns
 
 
+def test_a_damaged_image_is_an_error_and_no_kernel(tmp_path: Path) -> None:
+    """Nothing boots a unified kernel image as it is, so it is not taken for want of what is in it."""
+    (tmp_path / "loader/entries").mkdir(parents=True)
+    (tmp_path / "loader/entries/e.conf").write_text("uki /a.efi\n")
+    (tmp_path / "a.efi").write_bytes(unified(*MAIN)[:9000])
+    guest = guest_of(tmp_path)
+    with pytest.raises(
+        boot.NothingBootableError, match="a section lies beyond the end of the file"
+    ) as caught:
+        boot.find_boot(guest, Request())
+    assert caught.value.exit_status == ImageError.exit_status
+    menu = guest.interpret(Configuration("bls", FileRef("/loader/entries", "p0")), Settings())
+    assert [(entry.kind, entry.args) for entry in entries(menu)] == [(EntryKind.LINUX, "")]
+
+
+def test_a_profile_without_a_kernel(tmp_path: Path) -> None:
+    """The sections before the first .profile are those of all profiles; the kernel is not among them."""
+    image = unified(
+        (".osrel", OSREL),
+        (".profile", b"ID=main\n"),
+        (".linux", b"the kernel"),
+        (".profile", b"ID=rescue\n"),
+        (".cmdline", b"single"),
+    )
+    guest = guest_of(tmp_path, **{"a.efi": image})
+    assert str(boot.find_boot(guest, Request(entry="a.efi")).kernel) == "p0:/EFI/Linux/a.efi:/.linux"
+    with pytest.raises(boot.NothingBootableError, match=r"/@1/\.linux: no such file"):
+        boot.find_boot(guest, Request(entry="a.efi@rescue"))
+
+
 def test_section_beyond_the_end() -> None:
     whole = unified((".linux", b"x" * 5000))
     executable = PortableExecutable(MemorySource(whole[:9000], "test"), Options())
