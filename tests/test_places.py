@@ -10,7 +10,7 @@ from construct import Int8ub, Int32ub, Struct
 
 from pybootcfg import limits
 from pybootcfg.errors import ImageError
-from pybootcfg.filesystems.base import Extent, Filesystem, Hole, Node, Options, Run, Structure
+from pybootcfg.filesystems.base import Extent, Filesystem, Hole, Node, Options, Run
 from pybootcfg.guest import Guest
 from pybootcfg.kind import Kind
 from pybootcfg.menu import FileRef
@@ -20,6 +20,7 @@ from pybootcfg.places.kernel import contents
 from pybootcfg.places.owners import owner
 from pybootcfg.schema import Decoder
 from pybootcfg.source import MemorySource, Overlay
+from pybootcfg.structures import Structure, Structures
 from pybootcfg.tracing import Field
 
 
@@ -199,10 +200,10 @@ def test_words_of_modules_and_of_entries_in_another_file(tmp_path: Path) -> None
     assert named(more, "line").value == 1
 
 
-class Numerous(Lying):
+class Numerous(Structures):
     """Files that are made of many structures."""
 
-    def node_structures(self, node: Node) -> Iterator[Structure]:
+    def of_node(self, node: Node) -> Iterator[Structure]:
         del node
         return (Structure(f"piece[{n}]", Decoder("piece", Int8ub), 0) for n in range(1000))
 
@@ -211,8 +212,9 @@ def test_structures_of_a_file_are_shown_up_to_a_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits.INSPECT_RUNS, "value", 5)
+    monkeypatch.setattr(Lying, "structures", Numerous())
     node = Broken()
-    field = files.of_node(guest_of(tmp_path), Numerous(node), FileRef("/x", "p0"), node)
+    field = files.of_node(guest_of(tmp_path), Lying(node), FileRef("/x", "p0"), node)
     below = named(field, "structures")
     assert ([child.name for child in below.children], below.error) == (
         [f"piece[{n}]" for n in range(5)],
