@@ -109,18 +109,10 @@ def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-#: with it, processes of `pybootcfg` are measured too; the reader of pygrub could not write down what it ran
-MEASURED = "COVERAGE_FILE" in os.environ
-
-
-def _runner(module: str, *, measured: bool = False) -> Run:
+def _runner(module: str) -> Run:
     def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", f"import sys; from {module} import main; sys.exit(main())"]
-        if measured:
-            settings = f"--rcfile={ROOT / 'pyproject.toml'}"
-            command = [sys.executable, "-m", "coverage", "run", settings, "--parallel-mode", "-m", module]
-        environment = {**os.environ, "PYTHONSAFEPATH": "1"}
-        options = {"capture_output": True, "text": True, "timeout": 120, "env": environment, **options}
+        options = {"capture_output": True, "text": True, "timeout": 120, **options}
         return subprocess.run([*command, *map(str, arguments)], check=False, **options)
 
     return run
@@ -135,7 +127,7 @@ def pygrub() -> Run:
 @pytest.fixture(scope="session")
 def pybootcfg() -> Run:
     """Run pybootcfg as a process."""
-    return _runner("pybootcfg.cli.commands", measured=MEASURED)
+    return _runner("pybootcfg.cli.commands")
 
 
 @pytest.fixture

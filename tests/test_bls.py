@@ -290,6 +290,7 @@ def test_loose_directory(pybootcfg: Run, tmp_path: Path, config: str) -> None:
 # --- hostile input -------------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover
 def test_too_many_entries() -> None:
     files = {f"/loader/entries/{number}.conf": "linux /k" for number in range(5000)}
     with pytest.raises(LimitExceeded, match="bls-entries"):

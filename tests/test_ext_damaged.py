@@ -282,6 +282,7 @@ def test_block_pointers_outside_of_the_volume(plain: Image, place: int) -> None:
     assert error.value.offset == start + 40 + 4 * place
 
 
+@pytest.mark.no_cover
 def test_indirect_blocks_that_refer_to_themselves(plain: Image) -> None:
     start, block = plain.inode("file"), plain.block("file")
     plain.put(start + 4, "I", 0xFFFFFFFF)
@@ -495,6 +496,7 @@ def everything(filesystem: Ext) -> None:
         structure.decoder.trace(filesystem.source, structure.offset)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "options",
     ["-t ext2", "-t ext4 -O inline_data", "-t ext4 -O ^metadata_csum", "-t ext4 -O meta_bg,^resize_inode"],

@@ -358,6 +358,7 @@ def test_submenus_in_one_another_are_bounded() -> None:
     assert limits.GRUB_MENU_DEPTH.name in menu.warnings[0]
 
 
+@pytest.mark.no_cover
 def test_many_entries() -> None:
     config = "".join(
         f"menuentry 'Linux {number}' {{\n linux /vmlinuz-{number} root=/dev/xvda1 ro quiet\n initrd /i\n}}\n"

@@ -207,6 +207,7 @@ def assert_sound(said: record.Record) -> None:
         assert isinstance(line, str)
 
 
+@pytest.mark.no_cover
 @settings(max_examples=1000, deadline=None)
 @given(st.sampled_from(KINDS), st.lists(PARTS, max_size=7))
 def test_any_fields(kind: str, parts: list[str]) -> None:
@@ -214,6 +215,7 @@ def test_any_fields(kind: str, parts: list[str]) -> None:
         assert_sound(record.unpack("\0".join([kind, *parts]).encode("utf-8", "replace")))
 
 
+@pytest.mark.no_cover
 @settings(max_examples=2000, deadline=None)
 @given(st.binary(max_size=200), st.integers(0, 100), st.binary(max_size=4))
 def test_any_bytes(noise: bytes, at: int, patch: bytes) -> None:

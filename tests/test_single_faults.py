@@ -29,6 +29,9 @@ from faults import checksums, images, metadata, plan, seals, workers
 from faults.boot import SAME, Run
 from faults.disk import MappedDisk
 
+#: replays of much that other tests run once
+pytestmark = pytest.mark.no_cover
+
 #: one or two of each family, the small ones
 SAMPLED = [
     ROOT / "examples/sample.img.xz",
