@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import select
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pybootcfg import limits
-from pybootcfg.cli import record
+from pybootcfg.cli import record, supervision
 from pybootcfg.cli.record import Copied, Document, Failed, Listed, Named, Nonsense, Ready, Unprepared
 from pybootcfg.errors import BootcfgError
 
@@ -131,6 +133,33 @@ def test_a_good_answer_with_a_bad_end(stage: Path, status: int) -> None:
 def test_a_failure_that_ends_well(stage: Path) -> None:
     done = hijacked(stage, ATTACK.format(data=packed(said("Failed", "+x", "+0")), status=0))
     assert (done.returncode, done.stdout) == (1, "")
+
+
+def test_no_wait_for_the_reader_is_without_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While somebody looks at the menu pygrub waits; a signal that comes just before is seen in time."""
+    pipe, answering = os.pipe()
+    waits: list[float] = []
+
+    class Poll:
+        def register(self, descriptor: int, _events: int) -> None:
+            assert descriptor == pipe
+
+        def poll(self, milliseconds: float) -> list[tuple[int, int]]:
+            waits.append(milliseconds)
+            if len(waits) < 3:
+                return []
+            os.write(answering, b"said")
+            return [(pipe, select.POLLIN)]
+
+    monkeypatch.setattr(select, "poll", Poll)
+    reader = object.__new__(supervision.Reader)
+    reader._pipe, reader._deadline = pipe, None
+    try:
+        assert reader._read(4) == b"said"
+    finally:
+        os.close(pipe)
+        os.close(answering)
+    assert waits == [1000] * 3
 
 
 def test_a_reader_that_stays(stage: Path) -> None:
