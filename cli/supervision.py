@@ -28,6 +28,8 @@ from pybootcfg.cli.signals import signal
 
 #: seconds that the reader has to end after its answer, or to put a terminal in order when told to stop
 FAREWELL = 2.0
+#: seconds of one wait: a signal that comes after Python has looked for one, but before the wait, is seen then
+WAKE = 1.0
 
 
 class ReaderDied(BootcfgError):
@@ -124,9 +126,11 @@ class Reader:
         poll.register(self._pipe, select.POLLIN)
         data = bytearray()
         while len(data) < size:
-            left = None if self._deadline is None else (self._deadline - time.monotonic()) * 1000
-            if not poll.poll(left if left is None else max(0, left)):
-                raise ReaderDied("the reader of the disk did not answer in time")
+            left = WAKE if self._deadline is None else self._deadline - time.monotonic()
+            if not poll.poll(max(0, min(WAKE, left)) * 1000):
+                if left <= 0:
+                    raise ReaderDied("the reader of the disk did not answer in time")
+                continue
             chunk = os.read(self._pipe, min(size - len(data), 1 << 16))
             if not chunk:
                 break

@@ -218,10 +218,10 @@ def _default(guest: Guest, configuration: Configuration, request: Request) -> Bo
 
     None when another one is asked for, or takes its place: then every entry has to be known.
     """
-    if request.entry is not None:
+    if request.entry is not None or configuration.dialect not in dialects.LAZY:
         return None
+    menu = guest.interpret(configuration, request.settings._replace(default_only=True))
     try:
-        menu = guest.interpret(configuration, request.settings._replace(default_only=True))
         return boot_menu(guest, menu, request)
     except LimitExceeded:
         raise  # all the more so for every entry
@@ -355,20 +355,20 @@ def _at_hand(
 def _unified(guest: Guest, image: FileRef, profile: int) -> tuple[FileRef, tuple[FileRef, ...], str] | None:
     """Return kernel, initial ramdisks and command line in a unified kernel image; None for another kernel.
 
-    UAPI Group, "Unified Kernel Image": `.ucode` comes before `.initrd`.
+    UAPI Group, "Unified Kernel Image": `.ucode` comes before `.initrd`.  Raises GuestFileMissing for a
+    profile without a kernel, and what stands in the way of reading the image, which as it is boots nothing.
     """
     if not is_unified(guest.node(image)):
         return None
     from pybootcfg.dialects.bls import type2
 
-    command_line = type2.command_line(guest, image, profile)
-    if command_line is None:
-        return None
     volume = guest.loopback(image)
     folder = f"/@{profile}" if profile else ""
+    kernel = FileRef(f"{folder}/.linux", volume)
+    require_file(guest, kernel)
     ramdisks = (FileRef(f"{folder}/{name}", volume) for name in (".ucode", ".initrd"))
     found = tuple(file for file in ramdisks if guest.kind(file) is not None)
-    return FileRef(f"{folder}/.linux", volume), found, command_line
+    return kernel, found, type2.command_line(guest, volume, folder)
 
 
 def require_file(guest: Guest, file: FileRef) -> None:

@@ -23,6 +23,9 @@ CASTAGNOLI = 0x82F63B78  # the polynomial of CRC-32C, highest power in the lowes
 ANSI = 0xA001  # the polynomial of CRC-16, likewise
 SHORT = 256  # bytes up to which the byte-wise loop is the faster one
 
+#: where the bytes of a word lie in memory, the lowest one first
+_PLACES = (0, 1, 2, 3) if sys.byteorder == "little" else (3, 2, 1, 0)
+
 _Tables = tuple[tuple[int, ...], ...]  #: what becomes of each value of each of a register's four bytes
 
 
@@ -151,11 +154,8 @@ def _translations(step: int) -> tuple[tuple[bytes, ...], ...]:
     """Return `_tables(step)` for `bytes.translate`: for each input byte, each output byte."""
     translations = []
     for table in _tables(step):
-        words = array("I", table)
-        if sys.byteorder == "big":
-            words.byteswap()
-        packed = words.tobytes()
-        translations.append(tuple(packed[lane::4] for lane in range(4)))
+        words = array("I", table).tobytes()
+        translations.append(tuple(words[place::4] for place in _PLACES))
     return tuple(translations)
 
 

@@ -59,9 +59,6 @@ class Tree:
         self.children = children
         self.offset = offset
 
-    def __repr__(self) -> str:
-        return f"Tree({self.data!r}, {self.children!r})"
-
     def trees(self, data: str = "") -> Iterator[Tree]:
         """Yield the children that are trees, or those of them that are named `data`."""
         for child in self.children:

@@ -100,6 +100,7 @@ class Followed(Decoder):
 
     def __init__(self, decoder: Decoder, *parts: tuple[str, int]) -> None:
         super().__init__(decoder.name, decoder.schema, decoder.order)
+        self.first = decoder
         self.parts = [part for part in parts if part[1] > 0]
 
     def trace(self, source: Source, offset: int) -> Field:
@@ -119,14 +120,17 @@ def length_of(decoder: Decoder) -> int:
         return length_of(decoder.inner)
     if isinstance(decoder, (Stretch, Fault)):
         return decoder.length if isinstance(decoder, Stretch) else 0
-    more = sum(length for _, length in decoder.parts) if isinstance(decoder, Followed) else 0
+    if isinstance(decoder, Followed):
+        return length_of(decoder.first) + sum(length for _, length in decoder.parts)
     try:
-        return decoder.size + more
+        return decoder.size
     except TypeError:
-        return VARIABLE + more
+        return VARIABLE
 
 
-VARIABLE = 65536  #: bytes; no structure whose size its contents tell is longer
+VARIABLE = (
+    131072  #: bytes; no structure whose size its contents tell is longer: blocks of ZFS, lists of its labels
+)
 
 
 class Fault(Decoder):

@@ -124,9 +124,6 @@ class _Stream(io.RawIOBase):
     def tell(self) -> int:
         return self.position
 
-    def seekable(self) -> bool:
-        return True
-
 
 class _Damage(Exception):
     """Stops the walk; the field that carries the reason is in the tree already."""

@@ -24,6 +24,7 @@ os.environ["PYTHONSAFEPATH"] = "1"
 #: for Python programs that look for modules beside themselves, such as the real pygrub
 PLAIN_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
 
+ZEROS = bytes(1 << 16)
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 
@@ -58,9 +59,18 @@ class Corpus:
         return [self._unpack(disk["file"]) for disk in self.manifest(name)["disks"]]
 
     def _unpack(self, file: str) -> Path:
+        """Unpack a disk, sparse, to where all processes of this run of the tests look for it."""
         target = self.unpacked / file.removesuffix(".xz")
         if not target.exists():
-            target.write_bytes(lzma.decompress((self.folder / file).read_bytes()))
+            own = target.with_name(f"{target.name}.{os.getpid()}")
+            with lzma.open(self.folder / file) as packed, own.open("wb") as out:
+                while chunk := packed.read(len(ZEROS)):
+                    if chunk == ZEROS:
+                        out.seek(len(chunk), os.SEEK_CUR)
+                    else:
+                        out.write(chunk)
+                out.truncate()
+            own.rename(target)
         return target
 
 
@@ -75,7 +85,10 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
     folder = os.environ.get("PYBOOTCFG_CORPUS")
     if not folder:
         pytest.skip("PYBOOTCFG_CORPUS names no folder of images")
-    return Corpus(Path(folder), tmp_path_factory.mktemp("corpus"))
+    base = tmp_path_factory.getbasetemp()
+    unpacked = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "corpus"
+    unpacked.mkdir(exist_ok=True)
+    return Corpus(Path(folder), unpacked)
 
 
 @pytest.fixture(scope="session")
@@ -109,18 +122,10 @@ def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-#: with it, processes of `pybootcfg` are measured too; the reader of pygrub could not write down what it ran
-MEASURED = "COVERAGE_FILE" in os.environ
-
-
-def _runner(module: str, *, measured: bool = False) -> Run:
+def _runner(module: str) -> Run:
     def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", f"import sys; from {module} import main; sys.exit(main())"]
-        if measured:
-            settings = f"--rcfile={ROOT / 'pyproject.toml'}"
-            command = [sys.executable, "-m", "coverage", "run", settings, "--parallel-mode", "-m", module]
-        environment = {**os.environ, "PYTHONSAFEPATH": "1"}
-        options = {"capture_output": True, "text": True, "timeout": 120, "env": environment, **options}
+        options = {"capture_output": True, "text": True, "timeout": 120, **options}
         return subprocess.run([*command, *map(str, arguments)], check=False, **options)
 
     return run
@@ -135,7 +140,7 @@ def pygrub() -> Run:
 @pytest.fixture(scope="session")
 def pybootcfg() -> Run:
     """Run pybootcfg as a process."""
-    return _runner("pybootcfg.cli.commands", measured=MEASURED)
+    return _runner("pybootcfg.cli.commands")
 
 
 @pytest.fixture

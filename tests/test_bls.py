@@ -290,6 +290,7 @@ def test_loose_directory(pybootcfg: Run, tmp_path: Path, config: str) -> None:
 # --- hostile input -------------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover
 def test_too_many_entries() -> None:
     files = {f"/loader/entries/{number}.conf": "linux /k" for number in range(5000)}
     with pytest.raises(LimitExceeded, match="bls-entries"):
@@ -438,6 +439,36 @@ def test_no_unified_kernel_image(tmp_path: Path, data: bytes, warns: bool) -> No
     assert bool(menu.warnings) == warns
 
 
+def test_a_damaged_image_is_an_error_and_no_kernel(tmp_path: Path) -> None:
+    """Nothing boots a unified kernel image as it is, so it is not taken for want of what is in it."""
+    (tmp_path / "loader/entries").mkdir(parents=True)
+    (tmp_path / "loader/entries/e.conf").write_text("uki /a.efi\n")
+    (tmp_path / "a.efi").write_bytes(unified(*MAIN)[:9000])
+    guest = guest_of(tmp_path)
+    with pytest.raises(
+        boot.NothingBootableError, match="a section lies beyond the end of the file"
+    ) as caught:
+        boot.find_boot(guest, Request())
+    assert caught.value.exit_status == ImageError.exit_status
+    menu = guest.interpret(Configuration("bls", FileRef("/loader/entries", "p0")), Settings())
+    assert [(entry.kind, entry.args) for entry in entries(menu)] == [(EntryKind.LINUX, "")]
+
+
+def test_a_profile_without_a_kernel(tmp_path: Path) -> None:
+    """The sections before the first .profile are those of all profiles; the kernel is not among them."""
+    image = unified(
+        (".osrel", OSREL),
+        (".profile", b"ID=main\n"),
+        (".linux", b"the kernel"),
+        (".profile", b"ID=rescue\n"),
+        (".cmdline", b"single"),
+    )
+    guest = guest_of(tmp_path, **{"a.efi": image})
+    assert str(boot.find_boot(guest, Request(entry="a.efi")).kernel) == "p0:/EFI/Linux/a.efi:/.linux"
+    with pytest.raises(boot.NothingBootableError, match=r"/@1/\.linux: no such file"):
+        boot.find_boot(guest, Request(entry="a.efi@rescue"))
+
+
 def test_section_beyond_the_end() -> None:
     whole = unified((".linux", b"x" * 5000))
     executable = PortableExecutable(MemorySource(whole[:9000], "test"), Options())
@@ -525,6 +556,38 @@ def test_blscfg_default(saved: str, title: str) -> None:
     index = choose.default_index(menu)
     assert index is not None
     assert entries(menu)[index].title == title
+
+
+@pytest.mark.parametrize(
+    ("default", "booted"),
+    [
+        ("6abc>second", "second"),  # an id, although it begins with a digit
+        ("6 titles>second", "second"),  # so does a title
+        ("1>second", "second"),
+        ("6abc>>second", "first"),  # `>>` is a `>` in a name, and no entry has that one
+        ("7none>second", "first"),  # neither a name nor a number: the first entry
+    ],
+)
+def test_ids_that_begin_with_digits_lead_into_submenus(default: str, booted: str) -> None:
+    """menuentry_eq of grub-core/normal/menu.c, which Fedora's GRUB asks before it reads a number."""
+    script = f"""set default='{default}'
+menuentry first {{ linux /first; }}
+submenu '6 titles' --id 6abc {{
+menuentry other {{ linux /other; }}
+menuentry second {{ linux /second; }}
+}}
+insmod blscfg
+"""
+    menu = grub_menu(script)
+    assert choose.choose(menu).entry.title == booted
+
+
+def test_options_that_their_variables_make_too_long() -> None:
+    script = f"set kernelopts={'x' * 30_000}\nblscfg\n"
+    long = snippet("6-1", options="$kernelopts $kernelopts")
+    assert len(entries(grub_menu(script, long))[0].args) == 60_001
+    with pytest.raises(LimitExceeded, match=r"grub-variable: 90\d{3} is over .* \[options of an entry\]"):
+        grub_menu(script, snippet("6-1", options="$kernelopts $kernelopts $kernelopts"))
 
 
 def test_blscfg_variables() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,10 @@ from zfs_image import disks as zfs_disks
 
 from pybootcfg import limits
 from pybootcfg.boot import Abandoned, Boot, NothingBootableError, Request, find_boot, find_configuration
+from pybootcfg.dialects.base import Settings
 from pybootcfg.errors import GuestFileMissing, ImageError, LimitExceeded
 from pybootcfg.extraction import copy_file
-from pybootcfg.guest import Guest
+from pybootcfg.guest import Configuration, Guest
 from pybootcfg.menu import FileRef, Menu
 from pybootcfg.source import MemorySource
 
@@ -87,6 +89,36 @@ def test_an_entry_that_was_asked_for_has_no_fallback(tmp_path: Path) -> None:
     guest = guest_of(tmp_path, {GRUB: FALLBACK, "/k": "k"})
     with pytest.raises(NothingBootableError, match="/none: no such file"):
         find_boot(guest, Request(entry="A"))
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "boots", "times"),
+    [
+        (GRUB, "menuentry A { linux /k; }\n", True, 1),
+        (GRUB, FALLBACK, True, 2),  # once for the default, once more for what stands in for it
+        (GRUB, FALLBACK.replace("/k b", "/none"), False, 2),
+        ("/boot/grub/menu.lst", "title a\nkernel /none\n", False, 1),
+        ("/etc/lilo.conf", "image=/none\n", False, 1),
+        ("/etc/lilo.conf", "image /none\n", False, 1),  # which cannot be read
+        ("/loader/entries/a.conf", "linux /none\n", False, 1),
+        ("/syslinux.cfg", "label a\nkernel /none\n", False, 1),
+    ],
+)
+def test_a_menu_is_made_again_only_when_that_may_help(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, text: str, boots: bool, times: int
+) -> None:
+    made: list[Configuration] = []
+    interpret = Guest.interpret
+
+    def counting(guest: Guest, configuration: Configuration, settings: Settings) -> Menu:
+        made.append(configuration)
+        return interpret(guest, configuration, settings)
+
+    monkeypatch.setattr(Guest, "interpret", counting)
+    guest = guest_of(tmp_path, {path: text, "/k": "k"})
+    with nullcontext() if boots else pytest.raises(NothingBootableError):
+        find_boot(guest, Request())
+    assert len(made) == times
 
 
 def test_who_is_asked_may_want_nothing(tmp_path: Path) -> None:

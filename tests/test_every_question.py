@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import lzma
 from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -88,10 +89,26 @@ def test_structures_lie_on_the_disk_and_go_by_their_names(guest: Guest) -> None:
             assert filesystem.structures.find(name) is None, name
 
 
+def bytes_of_all_kinds(guest: Guest) -> list[int]:
+    """Return offsets on the first disk: at both ends, in its middle, in structures and in files."""
+    disk = guest.disks[0].source
+    found = [0, disk.size // 2, disk.size - 1]
+    for _, filesystem in mounted(guest):
+        listed = list(islice(filesystem.structures.listed(), 40))
+        inside = [(structure.source or filesystem.source, structure.offset) for structure in listed[::13]]
+        with contextlib.suppress(BootcfgError):  # of a directory, or of damage
+            for _, node in nodes(filesystem, 20):
+                runs = node.runs() if node.kind is Kind.FILE else ()
+                inside += [
+                    (run.source, run.offset + run.length // 2) for run in runs if isinstance(run, Extent)
+                ][:1]
+        found += [place for one in inside if (place := disk_offset(*one)) is not None][:8]
+    return [offset for offset in found if offset < disk.size]
+
+
 def test_an_owner_holds_the_byte_that_it_owns(guest: Guest) -> None:
     disk = guest.disks[0]
-    step = max(512, disk.source.size // 6)
-    for offset in [*range(0, disk.source.size, step), disk.source.size - 1]:
+    for offset in bytes_of_all_kinds(guest):
         found = owner(guest, offset)
         if found.structure is not None:
             assert found.structure.offset <= offset < found.structure.offset + found.structure.size

@@ -316,6 +316,7 @@ def test_every_hash_leads_to_every_name(algorithm: str, sign: int, tmp_path: Pat
         assert filesystem.warnings == []
 
 
+@pytest.mark.no_cover
 def test_a_large_directory_is_not_read_to_find_a_name(tmp_path: Path) -> None:
     (tmp_path / "t" / "d").mkdir(parents=True)
     target = tmp_path / "t" / "target"

@@ -339,6 +339,7 @@ def test_a_contiguous_file_is_one_run(tmp_path: Path) -> None:
     assert runs[0].length == node.size == 60 << 20
 
 
+@pytest.mark.no_cover
 def test_a_fragmented_file_takes_little_memory(tmp_path: Path) -> None:
     clusters = [*range(3, 120_003, 2), *range(4, 120_004, 2)]
     sparse_fat32(tmp_path / "image", clusters)

@@ -70,6 +70,7 @@ _WORDS = st.lists(
 ).map("".join)
 
 
+@pytest.mark.no_cover
 @given(_WORDS)
 @settings(max_examples=150, deadline=None)
 def test_trees_are_those_of_lark(word: str) -> None:

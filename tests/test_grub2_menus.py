@@ -207,6 +207,11 @@ def test_hexadecimal_escapes_follow_the_distribution() -> None:
     )
 
 
+def test_only_whole_hexadecimal_escapes_are_kept() -> None:
+    """Fedora's patch asks for two hexadecimal digits behind `\\x`; all else loses its backslash as ever."""
+    assert entry_of("linuxefi /k a\\xzz b\\x2 c\\x20d 'e\\x4'").args == ("axzz bx2 c\\x20d e\\\\x4")
+
+
 def test_return_stops_the_line_only_as_in_grub() -> None:
     body = "linux /a\nreturn\nlinux /b\nif true; then linux /c; fi\necho; linux /d\n"
     assert entry_of(body).kernel == FileRef("/b")  # measured with echo in place of linux
@@ -302,6 +307,20 @@ def test_hidden_entries_and_blscfg_are_named() -> None:
 # --- limits --------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_of_two_entries_of_one_name_the_one_on_its_line_is_edited(number: int) -> None:
+    machine = MemoryMachine({"/boot/grub/grub.cfg": "menuentry A { linux /a; }\nmenuentry A { linux /b; }\n"})
+    config, settings = FileRef("/boot/grub/grub.cfg"), Settings(PRESET)
+    entry = [entry for _, entry in grub2.interpret(machine, config, settings).flat()][number]
+    own = "/ab"[:1] + "ab"[number]
+    text = grub2.entry_text(machine, config, settings, entry)
+    assert text is not None
+    assert text.split() == ["linux", f"{own};"]
+    edited = grub2.evaluate_entry(machine, config, settings, entry, text.replace(own, "/edited"))
+    assert isinstance(edited, Entry)
+    assert (edited.kernel, edited.source.line) == (FileRef("/edited"), number + 1)
+
+
 def test_a_body_without_end_spoils_its_entry_only() -> None:
     menu = menu_of("menuentry A { linux /a; while true; do true; done; }\nmenuentry B { linux /b; }\n")
     a, b = (entry for _, entry in menu.flat())
@@ -314,6 +333,8 @@ def test_a_body_without_end_spoils_its_entry_only() -> None:
     "config",
     [
         "while true; do menuentry a { linux /k; }; done\n",
+        # words that spend what the whole run has before the entry has taken too many steps
+        f"set x={'x' * 30_000}\nexport x\nsubmenu a {{ while true; do true $x $x $x; done; }}\n",
         "menuentry a { true; }\nsource /boot/grub/grub.cfg\n",
         "".join(f"menuentry a{number} {{ while true; do true; done; }}\n" for number in range(100)),
     ],
@@ -337,6 +358,7 @@ def test_submenus_in_one_another_are_bounded() -> None:
     assert limits.GRUB_MENU_DEPTH.name in menu.warnings[0]
 
 
+@pytest.mark.no_cover
 def test_many_entries() -> None:
     config = "".join(
         f"menuentry 'Linux {number}' {{\n linux /vmlinuz-{number} root=/dev/xvda1 ro quiet\n initrd /i\n}}\n"

@@ -233,6 +233,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("script", HOSTILE.values(), ids=HOSTILE.keys())
 def test_a_hostile_script_ends_in_a_limit(script: str) -> None:
     with pytest.raises(LimitExceeded):

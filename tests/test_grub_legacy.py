@@ -310,6 +310,7 @@ def test_large_menus_end_in_a_clear_error(text: str) -> None:
     assert seconds_used() - began < 20
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "unit", ["\\\n", "#\\\n", "(", "title \\\n", "= ", "kernel (a,", "initrd /a ", "\t", "--a "]
 )

@@ -64,6 +64,7 @@ def test_leaves_are_the_bytes_of_the_disk_and_what_readers_decode(name: str, tmp
 FAMILIES = ["ext2", "ext3", "ext4", "partitioned", "fat", "iso9660", "reiserfs", "ufs", "zfs"]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("family", FAMILIES)
 def test_leaves_of_the_whole_corpus(corpus: Any, family: str) -> None:
     """The same for the folder of images, a random part of what is on each."""

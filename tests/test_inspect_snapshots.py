@@ -32,6 +32,7 @@ def test_json_fits_its_schema(inside: Inside, disk: Disk, name: str) -> None:
     check(json.loads(text), SCHEMA)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "name",
     [

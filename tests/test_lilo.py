@@ -217,6 +217,7 @@ def test_large_files_end_in_a_clear_error(text: str) -> None:
     assert seconds_used() - began < 20
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("unit", ["\\\n", "#\n", "${", "a=b ", '"\\\n"', "\\\\", "$a", "optional "])
 def test_long_files(unit: str) -> None:
     began = seconds_used()

@@ -504,6 +504,7 @@ def test_grubs_command_line_survives_mistakes(sample: Path) -> None:
         (b"true; ech", "grub> true; echo"),
         (b"cat /none/", "grub> cat /none/"),
         (b"zz", "grub> zz"),
+        (b"cat vmli", "grub> cat vmli"),  # a name of a file begins with a slash
     ],
 )
 def test_tab_completes(sample: Path, typed: bytes, line: str) -> None:

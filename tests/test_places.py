@@ -6,16 +6,21 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from construct import Int8ub, Int32ub, Struct
 
 from pybootcfg import limits
 from pybootcfg.errors import ImageError
-from pybootcfg.filesystems.base import Filesystem, Hole, Node, Options, Run
+from pybootcfg.filesystems.base import Extent, Filesystem, Hole, Node, Options, Run
 from pybootcfg.guest import Guest
 from pybootcfg.kind import Kind
 from pybootcfg.menu import FileRef
 from pybootcfg.places import files, find
+from pybootcfg.places.addresses import disk_offset, locate
 from pybootcfg.places.kernel import contents
-from pybootcfg.source import MemorySource
+from pybootcfg.places.owners import owner
+from pybootcfg.schema import Decoder
+from pybootcfg.source import MemorySource, Overlay
+from pybootcfg.structures import Structure, Structures
 from pybootcfg.tracing import Field
 
 
@@ -179,6 +184,121 @@ def test_deep_syntax_is_shown_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.
 def test_a_configuration_that_is_no_file(tmp_path: Path) -> None:
     (field,) = files.of_configuration(guest_of(tmp_path), FileRef("/", "p0"), "grub2")
     assert "not a file, but a dir" in (field.error or "")
+
+
+def test_words_of_modules_and_of_entries_in_another_file(tmp_path: Path) -> None:
+    texts = {
+        "grub.cfg": "source /more.cfg\nmenuentry Xen {\n multiboot /xen x\n module /k ro\n module /i\n}\n",
+        "more.cfg": "menuentry More { linux /k; }\n",
+    }
+    guest = guest_of(tmp_path, **texts)
+    _, menu = files.of_configuration(guest, FileRef("/grub.cfg", "p0"), "grub2")
+    more, xen = menu.children
+    assert named(xen, "modules").value == "p0:/k ro, p0:/i"
+    assert (xen.offset, xen.size) == (17, len("menuentry Xen {\n"))
+    assert (more.offset, more.size, more.raw) == (0, 0, b"")  # which lies nowhere in this file
+    assert named(more, "line").value == 1
+
+
+class Numerous(Structures):
+    """Files that are made of many structures."""
+
+    def of_node(self, node: Node) -> Iterator[Structure]:
+        del node
+        return (Structure(f"piece[{n}]", Decoder("piece", Int8ub), 0) for n in range(1000))
+
+
+def test_structures_of_a_file_are_shown_up_to_a_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits.INSPECT_RUNS, "value", 5)
+    monkeypatch.setattr(Lying, "structures", Numerous())
+    node = Broken()
+    field = files.of_node(guest_of(tmp_path), Lying(node), FileRef("/x", "p0"), node)
+    below = named(field, "structures")
+    assert ([child.name for child in below.children], below.error) == (
+        [f"piece[{n}]" for n in range(5)],
+        "there are more than 5 structures",
+    )
+
+
+def test_all_structures_of_a_volume(sample: Path) -> None:
+    """Offsets are those of Documentation/filesystems/ext4 in a volume that begins at 1 MiB."""
+    found = {field.name: field for field in find(Guest.open([str(sample)]), "p1")}
+    assert all(name.startswith("p1.") for name in found)
+    superblock = found["p1.superblock"]
+    assert superblock.offset == (1 << 20) + 1024
+    assert named(superblock, "s_magic").offset == (1 << 20) + 1024 + 0x38
+    assert named(superblock, "s_magic").value == 0xEF53
+
+
+# --- addresses of what a journal has replaced ---------------------------------------------------------
+
+
+PAIR = Struct("first" / Int32ub, "second" / Int32ub)
+
+
+@pytest.mark.parametrize(
+    ("blocks", "offset", "first", "second"),
+    [
+        ({}, 16, (16, False), (20, False)),
+        ({2: 40}, 16, (40, False), (44, False)),  # both from the log, side by side
+        ({2: 40, 3: 80}, 20, (44, False), (80, False)),
+        ({2: b"12345678"}, 16, (16, True), (20, True)),  # in memory only
+    ],
+)
+def test_fields_lie_where_the_journal_has_them(
+    blocks: dict[int, int | bytes], offset: int, first: tuple[int, bool], second: tuple[int, bool]
+) -> None:
+    disk = MemorySource(bytes(range(100)), "disk")
+    overlay = Overlay(disk, 8, blocks)
+    field = Decoder("pair", PAIR).trace(overlay, offset)
+    locate(field, overlay)
+    found = {child.name: (child.offset, child.decoded) for child in field.children}
+    assert found == {"first": first, "second": second}
+    for child in field.children:
+        if not child.decoded:  # what is there is what was decoded
+            assert disk.read(child.offset, 4) == overlay.read(offset + 4 * (child.name == "second"), 4)
+
+
+def test_a_field_of_which_the_journal_has_a_part() -> None:
+    """Its bytes lie in two places, so that none of them is its own."""
+    overlay = Overlay(MemorySource(bytes(range(100)), "disk"), 8, {2: 40})
+    field = Decoder("pair", PAIR).trace(overlay, 12)
+    locate(field, overlay)
+    first, second = field.children
+    assert (first.offset, first.decoded, second.offset, second.decoded) == (12, False, 40, False)
+    assert (field.offset, field.decoded) == (12, True)
+    field = Decoder("pair", PAIR).trace(overlay, 14)
+    locate(field, overlay)
+    first, second = field.children
+    assert (first.offset, first.decoded, second.offset, second.decoded) == (14, True, 42, False)
+
+
+# --- owners on a damaged file system ------------------------------------------------------------------
+
+
+def test_an_owner_that_takes_too_long_to_find_is_looked_for_among_the_files(
+    sample: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guest = Guest.open([str(sample)])
+    kernel = next(run for run in guest.node(FileRef("/boot/vmlinuz", "p1")).runs() if isinstance(run, Extent))
+    place = disk_offset(kernel.source, kernel.offset)
+    assert place is not None
+    monkeypatch.setattr(limits.INSPECT_STRUCTURES, "value", 1)
+    found = owner(guest, place + 5)
+    assert found.file is not None
+    assert found.file.path.startswith("/boot/vmlinuz")
+    assert found.file.offset == 5
+    assert any("inspect-structures" in note for note in found.notes)
+
+
+def test_an_owner_among_too_many_files(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guest = Guest.open([str(sample)])
+    monkeypatch.setattr(limits.INSPECT_FILES, "value", 1)
+    found = owner(guest, guest.listed[0].volume.start + guest.listed[0].volume.size - 1)
+    assert (found.structure, found.file) == (None, None)
+    assert any("inspect-files" in note for note in found.notes)
 
 
 def test_a_field_that_is_not_there(sample: Path) -> None:

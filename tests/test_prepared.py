@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import marshal
+import re
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any
 
 import pytest
@@ -197,6 +199,123 @@ def test_with_everything_what_is_not_there_is_missing(prepare: str) -> None:
         """
     )
     assert said.split() == ["missing"]
+
+
+# --- the same in this process, on a finder of its own --------------------------------------------------
+
+
+@pytest.fixture
+def finder(monkeypatch: pytest.MonkeyPatch) -> bytecode.Finder:
+    """A finder that holds nothing; imports are as before when the test is over."""
+    made = bytecode.Finder()
+    monkeypatch.setattr(bytecode, "_finder", made)
+    monkeypatch.setattr(sys, "meta_path", [*sys.meta_path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", sys.dont_write_bytecode)
+    return made
+
+
+def loaded(finder: bytecode.Finder, name: str) -> ModuleType:
+    """Run the code that a finder has for a module, without putting it among those that are imported."""
+    spec = finder.find_spec(name)
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    finder.exec_module(module)
+    return module
+
+
+PACKAGE = {
+    "__init__.py": '"""The package."""\n',
+    "boot.py": '"""Documentation."""\nassert False\nANSWER = 42\n',
+    "inner/__init__.py": "",
+    "inner/deep.py": "def where():\n    return where.__code__.co_filename\n",
+    "data/notes.txt": "no package\n",
+    "places.py": "",  # needed by nobody who reads a guest
+    "tables.py": "RARE = True\n",  # needed by few
+}
+
+
+def test_what_is_prepared_is_found_and_run(
+    finder: bytecode.Finder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name, text in PACKAGE.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    root = str(tmp_path)
+    monkeypatch.setattr(bytecode, "ROOT", root)
+    monkeypatch.setattr(bytecode._modules, "__defaults__", ("pybootcfg", root))
+    monkeypatch.setattr(bytecode, "STANDARD", ("keyword", "encodings.cp437", "sys"))
+    monkeypatch.setattr(bytecode.prepared, "__path__", [root])
+    for file in (bytecode.COMMON, bytecode.RARE):
+        (tmp_path / file).write_bytes(bytecode.prepare(file))
+    common = {"pybootcfg", "pybootcfg.boot", "pybootcfg.inner", "pybootcfg.inner.deep"}
+    assert not bytecode.is_prepared()
+    bytecode.hold(everything=False)
+    assert bytecode.is_prepared()
+    assert finder in sys.meta_path
+    assert {*finder._modules} == common | {"keyword", "encodings.cp437"}
+    bytecode.hold(everything=True)
+    assert {*finder._modules} == common | {"keyword", "encodings.cp437", "pybootcfg.tables"}
+    boot = loaded(finder, "pybootcfg.boot")
+    assert (boot.ANSWER, boot.__doc__, boot.__file__) == (42, None, f"{root}/boot.py")
+    assert loaded(finder, "pybootcfg.inner").__path__ == [f"{root}/inner"]
+    assert loaded(finder, "pybootcfg.inner.deep").where() == f"{root}/inner/deep.py"
+    assert loaded(finder, "pybootcfg.tables").RARE
+    assert "lambda" in loaded(finder, "keyword").kwlist
+
+
+def test_what_nothing_was_prepared_for_is_compiled(
+    finder: bytecode.Finder, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """From the sources: everything that is not imported yet is at hand, as its own file has it."""
+    monkeypatch.setattr(bytecode.prepared, "__path__", [str(tmp_path)])
+    for name in ("pybootcfg.filesystems.dates", "pybootcfg.filesystems.ext", "keyword"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    importlib.import_module("pybootcfg.boot")
+    bytecode.hold(everything=False)
+    assert not bytecode.is_prepared()
+    assert {"pybootcfg.filesystems.dates", "pybootcfg.filesystems.ext", "keyword"} <= {*finder._modules}
+    assert "pybootcfg.boot" not in finder
+    dates = loaded(finder, "pybootcfg.filesystems.dates")
+    assert dates.__file__ == f"{bytecode.ROOT}/filesystems/dates.py"
+    assert dates.__doc__
+    assert loaded(finder, "pybootcfg.filesystems.ext").__path__ == [f"{bytecode.ROOT}/filesystems/ext"]
+    assert loaded(finder, "keyword").iskeyword("lambda")
+
+
+@installed
+def test_the_standard_library_of_another_python_is_imported(
+    finder: bytecode.Finder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "version", "another")
+    monkeypatch.delitem(sys.modules, "encodings.cp850", raising=False)
+    bytecode.hold(everything=False)
+    assert "pybootcfg.boot" in finder
+    assert not {*bytecode.STANDARD} & {*finder._modules}
+    assert {*bytecode.STANDARD} <= {*sys.modules}
+
+
+def test_a_missing_module_is_an_answer_or_an_end(finder: bytecode.Finder) -> None:
+    assert finder.find_spec("unicodedata") is None
+    finder.wanting = True
+    with pytest.raises(bytecode.ModuleNeeded, match="unicodedata"):
+        finder.find_spec("unicodedata")
+
+
+def test_what_is_sealed_imports_what_is_at_hand_only(
+    finder: bytecode.Finder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bytecode.seal(wanting=True)
+    left, wanting, silent = [*sys.meta_path], finder.wanting, sys.dont_write_bytecode
+    monkeypatch.undo()
+    assert [getattr(one, "__name__", one) for one in left] == ["BuiltinImporter", "FrozenImporter", finder]
+    assert (wanting, silent) == (True, True)
+
+
+def test_a_python_that_keeps_compiled_patterns_to_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`re` may hide its parts: patterns are then compiled when they are wanted."""
+    assert tables._compiled("a(?P<b>c)") is not None
+    monkeypatch.delattr(re, "_compiler")
+    assert tables._compiled("a(?P<b>c)") is None
 
 
 @pytest.mark.parametrize("name", FORMATS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import struct
+from pathlib import Path
 from typing import Any
 
 import construct as c
@@ -252,6 +253,12 @@ def test_arrays(kind: Any) -> None:
     with pytest.raises(ImageError) as error:
         made.array(data, 60 // size + 1, at=100)
     assert error.value.offset == 100 + 60 // size * size
+
+
+def test_structures_of_no_fixed_size_are_decoded_one_by_one_only() -> None:
+    variable = decoder(c.Struct("n" / c.Int8ul, "x" / c.Bytes(c.this.n)))
+    with pytest.raises(TypeError, match="thing has no fixed size"):
+        variable.array(b"\1a\1b", 2)
 
 
 def test_stride_needs_no_room_behind_the_last() -> None:
@@ -542,6 +549,32 @@ def test_load_gives_decoders_and_constants() -> None:
         layout.no_such_thing  # noqa: B018
     with pytest.raises(ModuleNotFoundError):
         schema.load("no_such_format")
+
+
+def test_every_format_goes_by_the_name_of_its_module() -> None:
+    folder = Path(importlib.import_module("pybootcfg.formats").__path__[0])
+    assert schema.names() == sorted(file.stem for file in folder.glob("[!_]*.py"))
+
+
+def test_formats_of_which_nothing_is_prepared(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run from the sources: the same decoders and constants, made of the schemas themselves."""
+    wanted = schema.import_module
+
+    def sources_only(name: str) -> Any:
+        if ".prepared." in name:
+            raise ModuleNotFoundError(name)
+        return wanted(name)
+
+    prepared = schema.load("gpt")
+    monkeypatch.setattr(schema, "import_module", sources_only)
+    layout = schema.Format("gpt")
+    module = importlib.import_module("pybootcfg.formats.gpt")
+    for name, value in vars(module).items():
+        if isinstance(value, c.Construct):
+            made = getattr(layout, name)
+            assert (made.schema, made.size) == (value, getattr(prepared, name).size)
+            assert made is getattr(layout, name)
+    assert layout.FREEBSD_DISKLABEL == module.FREEBSD_DISKLABEL
 
 
 def test_unnamed_constants_between_fields_leave_no_trace() -> None:

@@ -194,6 +194,7 @@ reader.read = slow
 # --- calls ----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover
 @needs_mke2fs
 def test_a_large_file_is_copied_by_few_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """60 MiB that lie in one piece: the kernel copies them, in one go where the two files allow it."""
@@ -229,6 +230,7 @@ def test_a_large_file_is_copied_by_few_calls(tmp_path: Path, monkeypatch: pytest
     assert digests[0] == digests[1]
 
 
+@pytest.mark.no_cover
 @needs_mke2fs
 @pytest.mark.skipif(not shutil.which("e2fsck"), reason="e2fsck makes the index")
 def test_a_look_up_decodes_as_much_in_a_large_directory(

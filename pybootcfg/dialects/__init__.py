@@ -97,6 +97,10 @@ DIALECTS = (
 )
 
 
+#: the dialects that heed `Settings.default_only`; the menus of all others are whole in any case
+LAZY = frozenset({"grub2"})
+
+
 def names() -> tuple[str, ...]:
     """Return the names of all dialects."""
     return tuple(dialect.name for dialect in DIALECTS)

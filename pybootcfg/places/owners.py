@@ -9,7 +9,7 @@ from pybootcfg.errors import BootcfgError
 from pybootcfg.filesystems.base import Extent, Filesystem, Node
 from pybootcfg.guest import Disk, Guest, GuestVolume, decode
 from pybootcfg.kind import Kind
-from pybootcfg.places import of_table
+from pybootcfg.places import PlacedStructure, of_table
 from pybootcfg.places import place as place_structure
 from pybootcfg.places.addresses import disk_offset
 from pybootcfg.structures import length_of
@@ -95,13 +95,16 @@ def _structure(volume: GuestVolume, filesystem: Filesystem, offset: int) -> Fiel
     budget = limits.INSPECT_STRUCTURES.budget(volume.name)
     for structure in filesystem.structures.listed():
         budget.spend()
-        place = disk_offset(filesystem.source, structure.offset)
-        if place is None or place > offset:
-            continue
-        field = place_structure(volume, filesystem, structure).trace()
-        if _holds(field, offset):
+        placed = place_structure(volume, filesystem, structure)
+        if _reaches(placed, offset, offset + 1) and _holds(field := placed.trace(), offset):
             return field
     return None
+
+
+def _reaches(placed: PlacedStructure, start: int, stop: int) -> bool:
+    """Tell whether a structure may meet a range of the disk, without decoding it, which takes long."""
+    first = disk_offset(placed.source, placed.offset)
+    return first is not None and first < stop and first + max(length_of(placed.decoder), placed.room) > start
 
 
 def _of_a_file(volume: GuestVolume, filesystem: Filesystem, offset: int) -> Field | FileByte | None:
@@ -113,11 +116,8 @@ def _of_a_file(volume: GuestVolume, filesystem: Filesystem, offset: int) -> Fiel
         with suppress(BootcfgError):
             for structure in filesystem.structures.of_node(node):
                 placed = place_structure(volume, filesystem, structure)
-                start = disk_offset(placed.source, placed.offset)
-                if start is not None and start <= offset < start + length_of(placed.decoder):
-                    field = placed.trace()
-                    if _holds(field, offset):
-                        return field
+                if _reaches(placed, offset, offset + 1) and _holds(field := placed.trace(), offset):
+                    return field
     return None
 
 
@@ -178,11 +178,11 @@ def _within(volume: GuestVolume, filesystem: Filesystem, start: int, stop: int) 
     budget = limits.INSPECT_STRUCTURES.budget(volume.name)
     for structure in filesystem.structures.listed():
         budget.spend()
-        place = disk_offset(filesystem.source, structure.offset)
-        if structure.name not in seen and place is not None and place < stop:
-            field = place_structure(volume, filesystem, structure).trace()
-            if _meets(field, start, stop):
-                yield field
+        if structure.name in seen:
+            continue
+        placed = place_structure(volume, filesystem, structure)
+        if _reaches(placed, start, stop) and _meets(field := placed.trace(), start, stop):
+            yield field
 
 
 def gap(disk: Disk, start: int, stop: int) -> Field:

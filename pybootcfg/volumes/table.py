@@ -8,15 +8,11 @@ whole disk is one volume.  An ISO 9660 image with a partition table is offered a
 from __future__ import annotations
 
 from pybootcfg.errors import ImageError, LimitExceeded, UsageError
-from pybootcfg.source import FilePiece, Source, Window
+from pybootcfg.source import Source, Window
 from pybootcfg.structures import Structure
-from pybootcfg.values import TYPE_CHECKING
 from pybootcfg.volumes import disklabel, gpt, vtoc
 from pybootcfg.volumes import mbr as msdos
 from pybootcfg.volumes.base import Partition, Table, Volume
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _HEAD_SIZE = 36 << 10  # bytes: the MBR, a GPT of 512-byte sectors, the start of an ISO 9660 volume
 
@@ -49,22 +45,17 @@ def boot_order(table: Table) -> list[Volume]:
     return sorted(table.volumes, key=lambda volume: (volume.name != "p0", not volume.active))
 
 
-class _Ahead(Source):
+class _Ahead(Window):
     """A disk whose first bytes are in hand, so that reading a table costs few reads of the disk."""
 
     def __init__(self, base: Source) -> None:
-        self.base = base
-        self.name = base.name
-        self.size = base.size
+        super().__init__(base, 0, base.size, base.name)
         self.head = base.read(0, min(base.size, _HEAD_SIZE), "LBA 0")
 
     def _read(self, offset: int, length: int) -> bytes:
         if offset + length <= len(self.head):
             return self.head[offset : offset + length]
-        return self.base.read(offset, length)
-
-    def _pieces(self, offset: int, length: int) -> Iterator[FilePiece | bytes]:
-        return self.base.pieces(offset, length)
+        return super()._read(offset, length)
 
 
 class _Reading:

@@ -136,7 +136,7 @@ def _candidate(
         there = machine.kind(program) is Kind.FILE
         if not (there or root.only or passed_over):
             passed_over = f"{printable(program.path)} is not there"
-        unified = type2.command_line(machine, program) if there and key != "linux" else None
+        unified = _command_line_of_image(machine, program) if there and key != "linux" else None
         kind = EntryKind.CHAINLOAD if key == "efi" and unified is None else EntryKind.LINUX
         kernel = program if kind is EntryKind.LINUX else None
         args = args or unified or ""
@@ -168,6 +168,17 @@ def _candidate(
         counter=counter,
         passed_over=passed_over,
     )
+
+
+def _command_line_of_image(machine: Machine, program: FileRef) -> str | None:
+    """Return the command line of a unified kernel image; None when the program is none, or damaged."""
+    try:
+        volume = machine.loopback(program)
+        if machine.kind(FileRef("/.linux", volume)) is not None:
+            return type2.command_line(machine, volume)
+    except BootcfgError:
+        pass
+    return None
 
 
 def _passed_over(found: _Fields, programs: dict[str, str], architecture: str, file: FileRef) -> str:

@@ -52,16 +52,12 @@ def read(machine: Machine, root: Root, warnings: list[str]) -> Iterator[Candidat
             warnings.append(f"{printable(str(file))} is passed over: {error}")
 
 
-def command_line(machine: Machine, image: FileRef, profile: int = 0) -> str | None:
-    """Return the command line that a unified kernel image carries; None when the file is no such image."""
-    try:
-        volume = machine.loopback(image)
-        folder = f"/@{profile}" if profile else ""
-        if machine.kind(FileRef(f"{folder}/.linux", volume)) is None:
-            return None
-        return _command_line(_section(machine, volume, folder, ".cmdline"))
-    except BootcfgError:
-        return None
+def command_line(machine: Machine, volume: str, folder: str = "") -> str:
+    """Return the command line that a unified kernel image, opened as `volume`, carries for a profile.
+
+    Raises BootcfgError.
+    """
+    return _as_the_stub(_section(machine, volume, folder, ".cmdline"))
 
 
 def _profiles(machine: Machine, file: FileRef) -> Iterator[Candidate]:
@@ -96,7 +92,7 @@ def _candidate(machine: Machine, file: FileRef, volume: str, profile: int) -> Ca
         Place(file, 0),
         entry_id,
         file,
-        args=_command_line(_section(machine, volume, folder, ".cmdline")),
+        args=command_line(machine, volume, folder),
         warnings=(f"systemd-boot passes it over: {passed_over}",) if passed_over else (),
         profile=profile,
     )
@@ -123,7 +119,7 @@ def _section(machine: Machine, volume: str, folder: str, name: str) -> str:
     return machine.read(file, limits.BLS_FILE_SIZE).partition(b"\0")[0].decode("utf-8", "surrogateescape")
 
 
-def _command_line(text: str) -> str:
+def _as_the_stub(text: str) -> str:
     """Return a command line as systemd's stub passes it on: control characters are blanks."""
     return text.translate(_CONTROLS).strip(" ")
 

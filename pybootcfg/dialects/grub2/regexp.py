@@ -161,9 +161,7 @@ class _Compiler:
         return char
 
     def compile(self) -> Expression:
-        body = self._alternatives()
-        if self._position < len(self._source):
-            raise BadExpression
+        body = self._alternatives()  # which ends with the expression: outside of groups, `)` is a character
         states = [State("save", 0, (1,)), *body, State("save", 1, (1,)), State("match")]
         limits.REGEXP_STATES.check(len(states))
         absolute = [

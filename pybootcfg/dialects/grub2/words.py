@@ -32,7 +32,8 @@ class Kind(StrEnum):
     TRANSLATED = "translated"
 
 
-Part = tuple[Kind, str] | tuple[Kind, tuple["Part", ...]]
+_Simple = tuple[Kind, str]
+Part = _Simple | tuple[Kind, tuple[_Simple, ...]]
 
 
 class Scope:
@@ -127,11 +128,9 @@ class Expander:
             return values
         return [field for value in values for field in split(value)]
 
-    def _translated(self, parts: Sequence[Part]) -> str:
+    def _translated(self, parts: Sequence[_Simple]) -> str:
         text = []
         for kind, content in parts:
-            if not isinstance(content, str):
-                continue
             if kind is not Kind.QUOTED_VARIABLE:
                 text.append(content)
             elif content == "#":
@@ -178,8 +177,8 @@ def _parts(tree: Tree) -> list[Part]:
     return []  # a line continuation
 
 
-def _quoted_parts(tree: Tree) -> list[Part]:
-    parts: list[Part] = []
+def _quoted_parts(tree: Tree) -> list[_Simple]:
+    parts: list[_Simple] = []
     for child in tree.trees():
         text = "".join(token.text for token in child.tokens())
         if child.data == "escaped":
