@@ -2,11 +2,15 @@
 
 Nothing here holds a file in memory: ranges of the image are copied with copy_file_range, else with
 sendfile, else through one buffer; holes stay holes in a regular file.
+
+Inside the kernel a copy goes page by page.  Where the pages of image and file do not lie alike, each
+comes in two parts, which takes longer than reading and writing: such ranges go through the buffer at once.
 """
 
 from __future__ import annotations
 
 import errno
+import functools
 import os
 
 from pybootcfg import limits
@@ -18,7 +22,8 @@ from pybootcfg.values import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-CHUNK = 1 << 20  #: bytes per read where the kernel cannot copy
+CHUNK = 1 << 20  #: bytes per read where the kernel does not copy
+_PAGE = os.sysconf("SC_PAGESIZE")
 _ZEROS = bytes(1 << 16)
 
 #: what copy_file_range and sendfile answer when the two files are not of a kind they can serve
@@ -37,12 +42,13 @@ def copy_runs(runs: Iterable[Run], out: int, *, regular: bool) -> int:
     what goes wrong with either file, and what the runs raise.
     """
     total = 0
+    start = os.lseek(out, 0, os.SEEK_CUR) if regular else 0
     for run in runs:
         if isinstance(run, Hole) and regular:
             os.lseek(out, run.length, os.SEEK_CUR)
         else:
             limits.TOTAL_COPIED.add(run.length)
-            _copy_run(run, out)
+            _copy_run(run, out, start + total if regular else None)
         total += run.length
     if regular:
         # A hole at the end leaves the file short; its length is part of its contents.
@@ -80,26 +86,31 @@ def _zeros(length: int) -> Iterator[bytes]:
         length -= len(_ZEROS)
 
 
-def _copy_run(run: Run, out: int) -> None:
-    if isinstance(run, Extent):
-        for piece in run.source.pieces(run.offset, run.length):
-            if isinstance(piece, bytes):
-                _write(out, piece)
-            else:
-                _copy_piece(piece, out)
-    else:
+def _copy_run(run: Run, out: int, at: int | None) -> None:
+    """Copy one run to the offset `at` of a file; None in a pipe, which takes pages as they are."""
+    if not isinstance(run, Extent):
         for data in chunks((run,)):
             _write(out, data)
+        return
+    for piece in run.source.pieces(run.offset, run.length):
+        if isinstance(piece, bytes):
+            _write(out, piece)
+        else:
+            _copy_piece(piece, out, alike=at is None or (piece.offset - at) % _PAGE == 0)
+        if at is not None:
+            at += len(piece) if isinstance(piece, bytes) else piece.length
 
 
-def _copy_piece(piece: FilePiece, out: int) -> None:
+def _copy_piece(piece: FilePiece, out: int, *, alike: bool) -> None:
+    """Copy a range of an image; `alike` tells whether its pages lie as those of the file."""
     fd, offset, length = piece
-    for copy in (_copy_file_range, os.sendfile, _copy_through_memory):
+    ways = (_copy_file_range, os.sendfile, _through_memory) if alike else (_through_memory,)
+    for copy in ways:
         while length:
             try:
                 done = copy(out, fd, offset, length)
             except OSError as error:
-                if error.errno in _CANNOT and copy is not _copy_through_memory:
+                if error.errno in _CANNOT and copy is not _through_memory:
                     break
                 raise
             if done == 0:
@@ -114,16 +125,23 @@ def _copy_file_range(out: int, fd: int, offset: int, length: int) -> int:
     return os.copy_file_range(fd, out, length, offset)
 
 
-def _copy_through_memory(out: int, fd: int, offset: int, length: int) -> int:
+def _through_memory(out: int, fd: int, offset: int, length: int) -> int:
+    buffer = _buffer()[:length]
     try:
-        data = os.pread(fd, min(length, CHUNK), offset)
+        done = os.preadv(fd, [buffer], offset)
     except OSError as error:
         raise unreadable(error, offset) from error
-    _write(out, data)
-    return len(data)
+    _write(out, buffer[:done])
+    return done
 
 
-def _write(out: int, data: bytes) -> None:
+@functools.cache
+def _buffer() -> memoryview:
+    """Return the one buffer of all copies, made when the first of them needs it."""
+    return memoryview(bytearray(CHUNK))
+
+
+def _write(out: int, data: bytes | memoryview) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(out, view) :]

@@ -20,7 +20,7 @@ def reading(sources: list[FileSource], allow: Allowance, alter: Alteration | Non
     """Let reads of these files, by whatever system call, give what `allow` and `alter` say."""
     fds = {source.fd for source in sources}
     calls = 0
-    pread, sendfile, copy_file_range = os.pread, os.sendfile, os.copy_file_range
+    pread, preadv, sendfile, copy_file_range = os.pread, os.preadv, os.sendfile, os.copy_file_range
 
     def faulty_pread(fd: int, length: int, offset: int) -> bytes:
         nonlocal calls
@@ -29,6 +29,14 @@ def reading(sources: list[FileSource], allow: Allowance, alter: Alteration | Non
         calls += 1
         data = pread(fd, allow(fd, offset, length, calls), offset)
         return alter(offset, data, calls) if alter else data
+
+    def faulty_preadv(fd: int, buffers: list[memoryview], offset: int) -> int:
+        if fd not in fds:
+            return preadv(fd, buffers, offset)
+        (buffer,) = buffers
+        data = faulty_pread(fd, len(buffer), offset)
+        buffer[: len(data)] = data
+        return len(data)
 
     def faulty_sendfile(out: int, fd: int, offset: int, length: int) -> int:
         nonlocal calls
@@ -43,12 +51,12 @@ def reading(sources: list[FileSource], allow: Allowance, alter: Alteration | Non
     def faulty_copy(_fd: int, _out: int, _length: int, _offset: int) -> int:
         raise OSError(errno.EXDEV, "not here")
 
-    os.pread, os.sendfile = faulty_pread, faulty_sendfile  # type: ignore[assignment]
-    os.copy_file_range = faulty_copy  # type: ignore[assignment]
+    os.pread, os.preadv = faulty_pread, faulty_preadv  # type: ignore[assignment]
+    os.sendfile, os.copy_file_range = faulty_sendfile, faulty_copy  # type: ignore[assignment]
     try:
         yield
     finally:
-        os.pread, os.sendfile, os.copy_file_range = pread, sendfile, copy_file_range
+        os.pread, os.preadv, os.sendfile, os.copy_file_range = pread, preadv, sendfile, copy_file_range
 
 
 def short(_fd: int, _offset: int, length: int, number: int) -> int:

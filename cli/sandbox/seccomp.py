@@ -57,8 +57,11 @@ CALLS: dict[str, tuple[int, int | None]] = {
     "pwrite64": (18, 68),
     "readv": (19, 65),
     "writev": (20, 66),
+    "preadv": (295, 69),
+    "preadv2": (327, 286),  # what os.preadv calls where there is one
     "sendfile": (40, 71),
     "ftruncate": (77, 46),
+    "fallocate": (285, 47),
     "copy_file_range": (326, 285),
     # memory; `mmap` and `mprotect` follow below
     "munmap": (11, 215),

@@ -221,7 +221,7 @@ class Fat(Filesystem):
             source,
             self._fat_offsets(),
             layout,
-            min(room, end, layout.bad),
+            min(room, end),
             self.warn,
             media=geometry.boot.bpb_media,
             sector_size=geometry.sector_size,

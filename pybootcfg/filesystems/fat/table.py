@@ -1,8 +1,9 @@
 """The file allocation table: chains of clusters, followed as runs; common to FAT and exFAT.
 
-The table is read and decoded in windows of a few thousand entries, a bounded number of which is
-kept.  Within a window, the places where the next cluster is not simply the following one are found
-once, in bulk, so that a contiguous file costs one step per window and not one per cluster.
+The table is read in windows of a few thousand entries, a bounded number of which is kept.  A window
+in which each cluster is followed by the next one is compared with what it must be, as a whole; one of
+any other kind is decoded, once, and its breaks are found in bulk.  So a contiguous file costs one step
+per window and not one per cluster.
 
 Where a volume has several copies of its table, they are compared as they are read.  A damaged
 stretch of the first copy is made good from another one.
@@ -20,7 +21,7 @@ from pybootcfg.source import Source
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterator
+    from collections.abc import Callable, Hashable, Iterator, Sequence
 
 WINDOW = 4096  #: entries per window: 16 KiB of a FAT32
 _WINDOWS_KEPT = 32
@@ -47,14 +48,32 @@ class ClusterRun(NamedTuple):
 
 
 class _Window(NamedTuple):
-    entries: tuple[int, ...]
+    entries: Sequence[int]
     breaks: list[int]  #: clusters whose entry is not the following cluster
+
+
+@functools.lru_cache(4)
+def _numbers(bits: int, count: int) -> tuple[int, int]:
+    """Return two tables of `count` entries of so many bits, as numbers: 1, 1, 1, ... and 1, 2, 3, ..."""
+    ones = ((1 << bits * count) - 1) // ((1 << bits) - 1)
+    return ones, ((count << bits * count) - ones) // ((1 << bits) - 1)
+
+
+def _counting(first: int, count: int, bits: int, size: int) -> bytes:
+    """Return the `size` bytes of a table in which each of `count` clusters from `first` on names the next.
+
+    In all its forms, that of three bytes for two entries too, a table is one little-endian number with a
+    digit of `bits` bits for each cluster.  Two sums make it, in place of a step for each entry.
+    """
+    ones, upwards = _numbers(bits, count)
+    return (first * ones + upwards).to_bytes(size, "little")
 
 
 class FileAllocationTable:
     """All copies of the table of one volume, the one that counts first.
 
-    `offsets` are in bytes of `source`; `end` is one more than the last valid cluster number.
+    `offsets` are in bytes of `source`; `end` is one more than the last valid cluster number, unless
+    numbers end before it.
     """
 
     def __init__(
@@ -71,7 +90,7 @@ class FileAllocationTable:
         self.source = source
         self.offsets = offsets[:_COPIES_COMPARED]
         self.layout = layout
-        self.end = end
+        self.end = min(end, layout.bad)
         self.warn = warn
         self.media = media
         # Copies are judged stretch by stretch; an entry of FAT12 may lie across two sectors, not across six.
@@ -218,16 +237,19 @@ class FileAllocationTable:
             others = [self._read(offset, first, count) for offset in self.offsets[1:]]
             if any(other != data for other in others):
                 data = self._best(first, [data, *others])
-        entries = self._decode(data, count)
-        breaks = []
-        if entries != tuple(range(first + 1, first + 1 + count)):
+        bits = self.layout.unit_size * 8 // self.layout.unit_entries
+        if data == _counting(first, count, bits, len(data)):
+            entries: Sequence[int] = range(first + 1, first + 1 + count)
+            breaks = []
+        else:
+            mask = self.layout.mask
+            entries = self._decode(data, count)
             breaks = [cluster for cluster, value in enumerate(entries, first) if value != cluster + 1]
+            if mask != 0xFFFFFFFF and max(entries) > mask:
+                entries = tuple(value & mask for value in entries)
         # The last cluster's entry can name `end`, which does not exist.
         if entries[-1] == self.end and first + count == self.end:
             breaks.append(self.end - 1)
-        mask = self.layout.mask
-        if mask != 0xFFFFFFFF and max(entries) > mask:
-            entries = tuple(value & mask for value in entries)
         return _Window(entries, breaks)
 
     def _best(self, first: int, copies: list[bytes]) -> bytes:
