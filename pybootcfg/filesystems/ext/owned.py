@@ -121,18 +121,19 @@ def _index_blocks(inode: Inode) -> set[int]:
     found: set[int] = set()
     if not inode.has(layout.INDEX_FL) or not inode.blocks.superblock.has_compat("dir_index"):
         return found
-    level = [0]
+    level = {0}
+    blocks = -(-inode.size // inode.blocks.size)
     try:
         root = layout.dx_root.decode(_block(inode, 0))
         for _ in range(min(root.indirect_levels, layout.DX_LEVELS_LARGE - 1) + 1):
-            below = []
-            for logical in level:
+            below: set[int] = set()
+            for logical in sorted(level):
                 data, base = _block(inode, logical), NODE_OFFSET if found else ROOT_OFFSET
                 count = min(layout.dx_countlimit.decode(data, base).count, (len(data) - base) // ENTRY_SIZE)
                 entries = layout.dx_entry.array(data, count, base)
-                below += [entry.block & layout.DX_BLOCK_MASK for entry in entries]
-            found.update(level)
-            level = [logical for logical in below if logical not in found]
+                below.update(entry.block & layout.DX_BLOCK_MASK for entry in entries)
+            found |= level
+            level = {logical for logical in below if logical < blocks} - found
     except ImageError:
         pass  # what is no index is shown as entries
     return found
