@@ -27,7 +27,7 @@ from ext_image import (
 
 from pybootcfg import limits
 from pybootcfg.checksums import crc32c
-from pybootcfg.errors import BootcfgError, ImageError
+from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded
 from pybootcfg.filesystems.base import Hole
 from pybootcfg.filesystems.ext import Ext
 from pybootcfg.kind import Kind
@@ -357,6 +357,26 @@ def test_inode_numbers_that_do_not_exist(plain: Image, number: int) -> None:
         _ = node.kind
 
 
+def test_a_damaged_file_hides_no_other_from_a_search(plain: Image) -> None:
+    root = plain.block("/")
+    entry = plain.data.index(b"file", root) - 8
+    assert entry < plain.data.index(b"small", root)
+    plain.put(entry, "I", 9999)
+    filesystem = plain.open()
+    found = [path for path, _ in filesystem.nodes()]
+    assert b"/file" in found
+    assert b"/small/a" in found
+    assert filesystem.warnings == ["/file: inode 9999 wanted, but there are 128 [of image]"]
+
+
+def test_a_search_looks_at_no_more_files_than_the_limit(
+    plain: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits.INSPECT_FILES, "value", 5)
+    with pytest.raises(LimitExceeded, match="inspect-files"):
+        list(plain.open().nodes())
+
+
 def test_an_entry_with_inode_zero_is_unused(plain: Image) -> None:
     plain.put(plain.block("small") + 24, "I", 0)
     assert list(plain.open().walk(b"/small").entries()) == []
@@ -444,7 +464,7 @@ def test_an_index_that_leads_into_a_hole(plain: Image) -> None:
     number = f"inode[{directory.key}].directory_block"
 
     def shown() -> list[str]:
-        names = (s.name for s in plain.open().node_structures(directory))
+        names = (s.name for s in plain.open().structures.of_node(directory))
         return [name for name in names if name.startswith(f"{number}[0]")]
 
     assert f"{number}[0].dx_root" in shown()
@@ -499,7 +519,7 @@ def test_pointers_of_an_index_to_one_block_are_followed_once(tmp_path: Path) -> 
     filesystem = image.open()
     directory = filesystem.walk(b"/d")
     tracemalloc.start()
-    shown = [s.name for s in filesystem.node_structures(directory)]
+    shown = [s.name for s in filesystem.structures.of_node(directory)]
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2 << 20
@@ -532,14 +552,16 @@ def test_descriptors_that_begin_behind_a_superblock_in_block_1(tmp_path: Path) -
     filesystem = image.open()
     assert filesystem.walk(b"/file").read() == bytes(range(256)) * 4 * 300
     assert filesystem.warnings == []
-    assert filesystem.owner(2048) == "group[0].descriptor"
+    assert filesystem.structures.owner(2048) == "group[0].descriptor"
 
 
 def test_whose_byte_it_is_in_a_copy_of_the_superblock(tmp_path: Path) -> None:
     image = mke2fs(tmp_path / "i", "-t", "ext4", "-b", "1024", size="24M")
     filesystem = open_bytes(image.read_bytes())
-    assert filesystem.owner(8193 * 1024 + 56) == "group[1].superblock"  # where mke2fs says that copies are
-    assert filesystem.owner(8193 * 1024 - 1) == ""
+    assert (
+        filesystem.structures.owner(8193 * 1024 + 56) == "group[1].superblock"
+    )  # where mke2fs says that copies are
+    assert filesystem.structures.owner(8193 * 1024 - 1) == ""
 
 
 @pytest.mark.parametrize("size", [60, 100, 4096])

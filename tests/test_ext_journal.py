@@ -378,7 +378,7 @@ def test_a_hole_in_the_journal_is_passed_over_by_inspect(tmp_path: Path) -> None
     data = bytearray(dirty.path.read_bytes())
 
     def shown() -> set[str]:
-        names = (s.name for s in open_bytes(data, replay_journal=False).every_structure())
+        names = (s.name for s in open_bytes(data, replay_journal=False).structures.every())
         return {name for name in names if name.startswith("journal.block[")}
 
     before = shown()
