@@ -531,6 +531,35 @@ def test_pointers_of_an_index_to_one_block_are_followed_once(tmp_path: Path) -> 
     ]
 
 
+def test_what_inspect_puts_off_counts_against_the_limit(
+    plain: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block of pointers to blocks of pointers: all that wait to be looked at take memory."""
+    monkeypatch.setattr(limits.INSPECT_BLOCKS, "value", 10_000)
+    start, first = plain.inode("file"), plain.block("file")
+    plain.put(start + 40 + 4 * 14, "I", first // 1024)
+    for block in range(100):
+        plain.put(first + 1024 * block, "256I", *(first // 1024 + 1 + n % 100 for n in range(256)))
+    filesystem = plain.open()
+    with pytest.raises(LimitExceeded, match="inspect-blocks"):
+        list(filesystem.structures.of_node(filesystem.walk(b"/file")))
+
+
+def test_blocks_of_an_extent_tree_are_shown_once(extents: Image) -> None:
+    start, block = extents.inode("file"), extents.block("file")
+    extents.put(start + 40, "HHHHI", 0xF30A, 2, 4, 1, 0)
+    for place in range(2):
+        extents.put(start + 52 + 12 * place, "IIHH", 100 * place, block // 1024, 0, 0)
+    extents.put(block, "HHHHI", 0xF30A, 0, 84, 0, 0)
+    filesystem = extents.open()
+    node = filesystem.walk(b"/file")
+    assert [structure.name for structure in filesystem.structures.of_node(node)][1:] == [
+        f"inode[{node.key}].extent_header",
+        f"inode[{node.key}].extent_indexes",
+        f"inode[{node.key}].extent_block[{block // 1024}].header",
+    ]
+
+
 def test_inline_data_of_an_inode_without_attributes(tmp_path: Path) -> None:
     """Of 128 bytes, an inode has room for what stands in the place of its blocks, and for no more."""
     image = Image(tmp_path, "-t ext2 -I 128")
