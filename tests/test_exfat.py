@@ -328,3 +328,32 @@ def test_a_time_without_an_offset_is_taken_as_utc(volume: Volume) -> None:
 def test_a_boot_region_that_is_cut_off(volume: Volume, size: int) -> None:
     with pytest.raises(ImageError):
         open_bytes(volume.image[:size]).root.lookup(b"vmlinuz")
+
+
+def test_structures_that_are_not_there(volume: Volume) -> None:
+    filesystem = open_bytes(volume.image)
+    assert filesystem.structures.find("directory[99999].entry[0]") is None
+    for kind in (0x81, 0x82):
+        volume.image[slot(volume, kind)] = kind & 0x7F  # not in use
+    names = {structure.name for structure in open_bytes(volume.image).structures.every()}
+    assert "fat.entries[2]" in names
+    assert not any("bitmap" in name or "upcase" in name for name in names)
+
+
+def test_a_table_whose_clusters_cannot_be_is_told(volume: Volume) -> None:
+    struct.pack_into("<I", volume.image, slot(volume, 0x81) + 20, 0xFFFFFF)
+    filesystem = open_bytes(volume.image)
+    names = {structure.name for structure in filesystem.structures.every()}
+    assert "upcase_table" in names
+    assert "allocation_bitmap" not in names
+    assert any(warning.startswith("allocation_bitmap: ") for warning in filesystem.warnings)
+
+
+def test_whose_byte_it_is(volume: Volume) -> None:
+    filesystem = open_bytes(volume.image)
+    upcase = struct.unpack_from("<I", volume.image, slot(volume, 0x82) + 20)[0]
+    owner = filesystem.structures.owner
+    assert owner(volume.fat + 4 * 3 + 1) == "fat.entries[3]"
+    assert owner(volume.bitmap) == "allocation_bitmap"
+    assert owner(volume.offset(upcase) + 10) == "upcase_table"
+    assert owner(len(volume.image) - 1) == ""

@@ -412,8 +412,14 @@ def test_a_directory_that_ignores_case(tmp_path: Path) -> None:
             assert found is not None, other
             assert found.read() == name.encode()
     assert directory.lookup(b"file-9999.txt") is None
+    assert directory.lookup("ÄÖÜÄÖÜ".encode()) is None  # may be hashed otherwise: all is read
     assert filesystem.root.lookup(b"D") is None
     assert filesystem.warnings == []
+    data = bytearray(image.read_bytes())
+    block = int(debugfs(image, "bmap d 0").split()[-1])
+    data[block * 1024 + 28] = 9  # no such hash
+    directory = open_bytes(data).walk(b"/d")
+    assert (directory.lookup(b"STRASSE") or directory).read() == "Straße".encode()
 
 
 def test_what_is_encrypted_is_refused_by_name(tmp_path: Path) -> None:

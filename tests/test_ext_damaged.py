@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 import struct
+import tracemalloc
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from clock import seconds_used
@@ -25,7 +27,7 @@ from ext_image import (
 
 from pybootcfg import limits
 from pybootcfg.checksums import crc32c
-from pybootcfg.errors import BootcfgError, ImageError
+from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded
 from pybootcfg.filesystems.base import Extent, Hole, Run
 from pybootcfg.filesystems.ext import Ext
 from pybootcfg.kind import Kind
@@ -374,6 +376,26 @@ def test_inode_numbers_that_do_not_exist(plain: Image, number: int) -> None:
         _ = node.kind
 
 
+def test_a_damaged_file_hides_no_other_from_a_search(plain: Image) -> None:
+    root = plain.block("/")
+    entry = plain.data.index(b"file", root) - 8
+    assert entry < plain.data.index(b"small", root)
+    plain.put(entry, "I", 9999)
+    filesystem = plain.open()
+    found = [path for path, _ in filesystem.nodes()]
+    assert b"/file" in found
+    assert b"/small/a" in found
+    assert filesystem.warnings == ["/file: inode 9999 wanted, but there are 128 [of image]"]
+
+
+def test_a_search_looks_at_no_more_files_than_the_limit(
+    plain: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits.INSPECT_FILES, "value", 5)
+    with pytest.raises(LimitExceeded, match="inspect-files"):
+        list(plain.open().nodes())
+
+
 def test_an_entry_with_inode_zero_is_unused(plain: Image) -> None:
     plain.put(plain.block("small") + 24, "I", 0)
     assert list(plain.open().walk(b"/small").entries()) == []
@@ -391,6 +413,7 @@ def test_a_mode_that_is_no_type(plain: Image) -> None:
         (28, "B", 9, "hash 9"),
         (29, "B", 0, "8 expected"),
         (30, "B", 5, "5 levels"),
+        (30, "B", 1, "no block of an index where one must be"),  # a leaf
         (31, "B", 1, "flags 0x1"),
         (32, "H", 0, "room for 0"),
         (32, "H", 9999, "room for 9999"),
@@ -425,6 +448,168 @@ def test_names_in_the_wrong_leaf_are_found_all_the_same(plain: Image) -> None:
     directory = filesystem.walk(b"/d")
     assert all(directory.lookup(name) for name, _ in directory.entries())
     assert "is not where its hash belongs" in filesystem.warnings[0]
+
+
+def test_a_hash_that_goes_on_for_ever(plain: Image) -> None:
+    """Each pair says that the hash of the one before goes on below it: more leaves than there are blocks."""
+    number = plain.inode("d")
+    blocks = struct.unpack_from("<I", plain.data, number + 4)[0] // 1024
+    root = plain.block("d")
+    limit = struct.unpack_from("<H", plain.data, root + 32)[0]
+    assert limit > blocks
+    seed = str(UUID(bytes=bytes(plain.data[SUPERBLOCK + 0xEC : SUPERBLOCK + 0xFC])))
+    version = ("legacy", "half_md4", "tea")[plain.data[root + 28]]
+    said = debugfs(plain.path, f"dx_hash -h {version} -s {seed} missing")
+    wanted = int(said.split("is 0x")[1].split()[0], 16)
+    plain.put(root + 34, "H", limit)
+    plain.put(root + 36, "I", 1)
+    for pair in range(1, limit):
+        plain.put(root + 32 + 8 * pair, "II", wanted | 1, 1)
+    filesystem = plain.open()
+    assert filesystem.walk(b"/d").lookup(b"missing") is None
+    assert "the index has more leaves than the directory has blocks" in filesystem.warnings[0]
+
+
+def test_an_index_that_leads_into_a_hole(plain: Image) -> None:
+    expected = {name for name, _ in plain.open().walk(b"/d").entries()}
+    plain.put(plain.inode("d") + 40 + 4, "I", 0)
+    filesystem = plain.open()
+    directory = filesystem.walk(b"/d")
+    left = {name for name, _ in directory.entries()}
+    assert left < expected
+    assert all(directory.lookup(name) for name in left)
+    assert not any(directory.lookup(name) for name in expected - left)
+    assert "block 1 of the directory is not there" in filesystem.warnings[0]
+    number = f"inode[{directory.key}].directory_block"
+
+    def shown() -> list[str]:
+        names = (s.name for s in plain.open().structures.of_node(directory))
+        return [name for name in names if name.startswith(f"{number}[0]")]
+
+    assert f"{number}[0].dx_root" in shown()
+    plain.put(plain.block("d") + 30, "B", 1)  # the hole must hold an index block
+    assert f"{number}[0].dx_root" in shown()
+    plain.put(plain.block("d") + 29, "B", 7)  # no root of an index: it is shown as entries
+    assert shown()[0] == f"{number}[0].entry[0]"
+
+
+@pytest.mark.parametrize(
+    ("offset", "layout", "value"),
+    [
+        (34, "H", 9999),  # more pairs than there is room for
+        (32, "H", 9999),  # room behind the end of the block
+        (29, "B", 0),  # no root of an index
+        (16, "H", 500),  # ".." ends before the block does
+        (1020, "B", 0x5A),  # the checksum itself
+    ],
+)
+def test_a_damaged_index_with_a_checksum_is_not_used(
+    modern: Image, offset: int, layout: str, value: int
+) -> None:
+    place = modern.block("d")
+    names = [name for name, _ in modern.open().walk(b"/d").entries()]
+    modern.put(place + offset, layout, value)
+    filesystem = modern.open()
+    directory = filesystem.walk(b"/d")
+    if offset != 16:
+        assert directory.lookup(names[7]) is not None
+        assert "the index of " in filesystem.warnings[-1]
+    else:
+        assert directory.lookup(names[7]) is None or filesystem.warnings
+    assert f"a directory block of inode[{directory.key}] at byte {place:#x} has a bad checksum" in str(
+        filesystem.warnings
+    )
+
+
+def test_pointers_of_an_index_to_one_block_are_followed_once(tmp_path: Path) -> None:
+    """Three levels of full index blocks, all the same one: what inspect reads is bounded by the directory."""
+    image = Image(tmp_path, "-t ext4 -O large_dir,^metadata_csum,^has_journal,^64bit")
+    root, node = image.block("d"), image.block("d", 1)
+    image.put(root + 30, "B", 2)
+    limit = struct.unpack_from("<H", image.data, root + 32)[0]
+    image.put(root + 34, "H", limit)
+    for pair in range(1, limit):
+        image.put(root + 32 + 8 * pair, "II", pair, 1)
+    image.put(root + 36, "I", 1)
+    image.put(node, "IHBB", 0, 1024, 0, 0)
+    for pair in range(127):
+        image.put(node + 8 + 8 * pair, "II", pair, 2)
+    image.put(node + 8, "HH", 127, 127)
+    filesystem = image.open()
+    directory = filesystem.walk(b"/d")
+    tracemalloc.start()
+    shown = [s.name for s in filesystem.structures.of_node(directory)]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2 << 20
+    number = f"inode[{directory.key}].directory_block"
+    assert [name for name in shown if name.endswith((".dx_root", ".dx_node"))] == [
+        f"{number}[0].dx_root",
+        f"{number}[1].dx_node",
+        f"{number}[2].dx_node",
+    ]
+
+
+def test_what_inspect_puts_off_counts_against_the_limit(
+    plain: Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A block of pointers to blocks of pointers: all that wait to be looked at take memory."""
+    monkeypatch.setattr(limits.INSPECT_BLOCKS, "value", 10_000)
+    start, first = plain.inode("file"), plain.block("file")
+    plain.put(start + 40 + 4 * 14, "I", first // 1024)
+    for block in range(100):
+        plain.put(first + 1024 * block, "256I", *(first // 1024 + 1 + n % 100 for n in range(256)))
+    filesystem = plain.open()
+    with pytest.raises(LimitExceeded, match="inspect-blocks"):
+        list(filesystem.structures.of_node(filesystem.walk(b"/file")))
+
+
+def test_blocks_of_an_extent_tree_are_shown_once(extents: Image) -> None:
+    start, block = extents.inode("file"), extents.block("file")
+    extents.put(start + 40, "HHHHI", 0xF30A, 2, 4, 1, 0)
+    for place in range(2):
+        extents.put(start + 52 + 12 * place, "IIHH", 100 * place, block // 1024, 0, 0)
+    extents.put(block, "HHHHI", 0xF30A, 0, 84, 0, 0)
+    filesystem = extents.open()
+    node = filesystem.walk(b"/file")
+    assert [structure.name for structure in filesystem.structures.of_node(node)][1:] == [
+        f"inode[{node.key}].extent_header",
+        f"inode[{node.key}].extent_indexes",
+        f"inode[{node.key}].extent_block[{block // 1024}].header",
+    ]
+
+
+def test_inline_data_of_an_inode_without_attributes(tmp_path: Path) -> None:
+    """Of 128 bytes, an inode has room for what stands in the place of its blocks, and for no more."""
+    image = Image(tmp_path, "-t ext2 -I 128")
+    start = image.inode("file")
+    image.put(start + 32, "I", 0x10000000)
+    image.data[start + 40 : start + 100] = bytes(range(60))
+    image.put(start + 4, "I", 60)
+    assert image.open().walk(b"/file").read() == bytes(range(60))
+    image.put(start + 4, "I", 61)
+    with pytest.raises(ImageError, match="61 bytes of inline data, but there is room for 60") as error:
+        image.open().walk(b"/file").read()
+    assert error.value.offset == start
+
+
+def test_descriptors_that_begin_behind_a_superblock_in_block_1(tmp_path: Path) -> None:
+    """With clusters, block 0 of 1 KiB belongs to the file system; with meta_bg block 2 has descriptors."""
+    image = Image(tmp_path, "-t ext4 -O meta_bg,bigalloc,^resize_inode,^has_journal -C 4096")
+    assert struct.unpack_from("<I", image.data, SUPERBLOCK + 0x14)[0] == 0
+    filesystem = image.open()
+    assert filesystem.walk(b"/file").read() == bytes(range(256)) * 4 * 300
+    assert filesystem.warnings == []
+    assert filesystem.structures.owner(2048) == "group[0].descriptor"
+
+
+def test_whose_byte_it_is_in_a_copy_of_the_superblock(tmp_path: Path) -> None:
+    image = mke2fs(tmp_path / "i", "-t", "ext4", "-b", "1024", size="24M")
+    filesystem = open_bytes(image.read_bytes())
+    assert (
+        filesystem.structures.owner(8193 * 1024 + 56) == "group[1].superblock"
+    )  # where mke2fs says that copies are
+    assert filesystem.structures.owner(8193 * 1024 - 1) == ""
 
 
 @pytest.mark.parametrize("size", [60, 100, 4096])

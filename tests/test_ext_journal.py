@@ -27,6 +27,7 @@ from ext_image import (
 from pybootcfg.checksums import crc32c
 from pybootcfg.filesystems.base import Extent
 from pybootcfg.filesystems.ext import Ext
+from pybootcfg.kind import Kind
 
 MAGIC = bytes.fromhex("c03b3998")
 BLOCKS = 120  # of the file that the journal changes
@@ -323,6 +324,74 @@ def test_a_damaged_journal_superblock_leaves_the_volume_as_it_is(
     assert why in filesystem.warnings[0]
 
 
+def rechecked(dirty: Dirty, data: bytearray, position: int, seconds: int, *, sound: bool) -> None:
+    """Give a commit another time, and a checksum that is right or wrong."""
+    block = dirty.block(position)
+    struct.pack_into(">Q", data, block.start + 0x30, seconds)
+    struct.pack_into(">I", data, block.start + 0x10, 0)
+    uuid = bytes(data[dirty.block(0)][0x30:0x40])
+    register = crc32c(bytes(data[block]), crc32c(uuid))
+    struct.pack_into(">I", data, block.start + 0x10, register ^ (not sound))
+
+
+@pytest.mark.parametrize("kind", ["descriptor", "commit"])
+def test_what_an_older_log_left_behind_ends_the_log_in_silence(kind: str, tmp_path: Path) -> None:
+    """A bad checksum in a transaction older than the one before it: the ring was used before."""
+    dirty = make(tmp_path, "-t ext4 -b 1024", "jo -c -v 3")
+    data = bytearray(dirty.path.read_bytes())
+    commits = [p for p, k, _ in dirty.records(data) if k == 2]
+    rechecked(dirty, data, commits[0], 1_700_000_000, sound=True)
+    rechecked(dirty, data, commits[1], 1_600_000_000, sound=kind == "descriptor")
+    if kind == "descriptor":
+        second = next(p for p, k, _ in dirty.records(data) if k in (1, 5) and p > commits[0])
+        data[dirty.block(second).start + 500] ^= 1
+    filesystem = open_bytes(data)
+    assert target(filesystem) == target(open_bytes(repaired(dirty, data)))
+    assert target(filesystem) != target(open_bytes(data, replay_journal=False))
+    assert filesystem.warnings == []
+
+
+def test_a_revoke_block_that_claims_more_than_it_holds(tmp_path: Path) -> None:
+    dirty = make(tmp_path, "-t ext4 -b 1024 -O ^metadata_csum")
+    data = bytearray(dirty.path.read_bytes())
+    position, sequence = next((p, sequence) for p, k, sequence in dirty.records(data) if k == 5)
+    struct.pack_into(">I", data, dirty.block(position).start + 12, 1025)
+    filesystem = open_bytes(data)
+    assert filesystem.warnings == [
+        f"journal: the log cannot be replayed: a revoke block of transaction {sequence} claims 1025 bytes"
+    ]
+    assert target(filesystem) == (tmp_path / "t" / "target").read_bytes()
+
+
+def test_a_block_revoked_twice_is_revoked(tmp_path: Path) -> None:
+    dirty = make(tmp_path, "-t ext4 -b 1024 -O ^metadata_csum,^64bit")
+    data = bytearray(dirty.path.read_bytes())
+    position = next(p for p, k, _ in dirty.records(data) if k == 5)
+    records = dirty.block(position).start + 16
+    data[records + 4 : records + 8] = data[records : records + 4]
+    dirty.path.write_bytes(data)
+    assert target(open_bytes(data)) == target(open_bytes(replayed_by_debugfs(dirty.path)))
+
+
+def test_a_hole_in_the_journal_is_passed_over_by_inspect(tmp_path: Path) -> None:
+    dirty = make(tmp_path, "-t ext3 -b 2048")
+    data = bytearray(dirty.path.read_bytes())
+
+    def shown() -> set[str]:
+        names = (s.name for s in open_bytes(data, replay_journal=False).structures.every())
+        return {name for name in names if name.startswith("journal.block[")}
+
+    before = shown()
+    where = debugfs(dirty.path, "imap <8>")
+    block = int(where.split("located at block ")[1].split(",")[0])
+    start = block * 2048 + int(where.split("offset ")[1].split()[0], 16) + 0x28
+    assert struct.unpack_from("<I", data, start + 4)[0] == dirty.journal[1]
+    struct.pack_into("<I", data, start + 4, 0)
+    gone = {name for name in before if name.startswith("journal.block[1].")}
+    assert gone
+    assert shown() == before - gone
+
+
 def test_a_log_without_end_is_not_replayed(tmp_path: Path) -> None:
     dirty = make(tmp_path, "-t ext4 -b 1024 -O ^metadata_csum")
     data = bytearray(dirty.path.read_bytes())
@@ -410,8 +479,13 @@ def fast(tmp_path: Path) -> FastCommitted:
     return FastCommitted(tmp_path)
 
 
-def commit(fast: FastCommitted, *tags: bytes, damage: bool = False) -> bytes:
-    """Return the image with the tags as one fast commit after an empty transaction."""
+def commit(
+    fast: FastCommitted, *tags: bytes, damage: bool = False, head: int = 9, features: int = 0, later: int = 0
+) -> bytes:
+    """Return the image with the tags as one fast commit after an empty transaction.
+
+    `head` is the kind of the first tag, which is for the transaction `later` after that.
+    """
     journal = drop_mapping_blocks(fast.log, fast.path, 1024)
     dirty = Dirty(fast.path, 1024, journal)
     data = bytearray(fast.data)
@@ -426,7 +500,7 @@ def commit(fast: FastCommitted, *tags: bytes, damage: bool = False) -> bytes:
     size = 1024
     blocks = [b""]
     register = 0
-    for tag in [tagged(9, struct.pack("<II", 0, tid)), *tags]:
+    for tag in [tagged(head, struct.pack("<II", features, tid + later)), *tags]:
         if len(blocks[-1]) + len(tag) + 4 > size:
             pad = tagged(7, bytes(size - len(blocks[-1]) - 4))
             register = crc32c(pad, register)
@@ -505,6 +579,52 @@ def test_ranges_move_and_vanish(fast: FastCommitted, tmp_path: Path) -> None:
     assert filesystem.walk(b"/two").read()[3 * 1024 : 9 * 1024] == bytes(6 * 1024)
 
 
+def test_ranges_over_ranges_keep_what_they_do_not_cover(fast: FastCommitted, tmp_path: Path) -> None:
+    one, blocks = fast.number("one"), fast.blocks("three")
+    wide = tagged(1, struct.pack("<IIHHI", one, 0, 12, 0, blocks[8]))
+    unwritten = tagged(1, struct.pack("<IIHHI", one, 12, 32768 + 4, 0, blocks[4]))
+    data = commit(
+        fast,
+        wide,
+        unwritten,
+        tagged(1, struct.pack("<IIHHI", one, 4, 2, 0, blocks[0])),  # in the midst of the first
+        tagged(2, struct.pack("<III", one, 13, 1)),  # in the midst of the second, which is zeros
+        tagged(1, struct.pack("<IIHHI", one, 10, 3, 0, blocks[2])),  # over the end and the beginning
+    )
+    filesystem = open_bytes(data)
+    assert filesystem.warnings == []
+    found, other = (filesystem.walk(b"/" + n).read() for n in (b"one", b"three"))
+    piece = [other[n * 1024 : (n + 1) * 1024] for n in range(20)]
+    expected = [*piece[8:12], *piece[0:2], *piece[14:18], *piece[2:5], *[bytes(1024)] * 3]
+    assert found[: 16 * 1024] == b"".join(expected)
+    assert found[16 * 1024 :] == (tmp_path / "t" / "one").read_bytes()[16 * 1024 :]
+    # "three" lost blocks to "one", which e2fsck frees and fills
+    assert listing(filesystem)[b"/one"] == by_e2fsck(data, tmp_path)[b"/one"]
+
+
+def test_what_stands_in_the_inode_comes_with_it(fast: FastCommitted) -> None:
+    """A link's target and a device's number are where other inodes have their blocks."""
+    link, device = (bytearray(160) for _ in range(2))
+    struct.pack_into("<HHI", link, 0, 0o120777, 0, 6)
+    link[0x28:0x2E] = b"inner2"
+    struct.pack_into("<H", device, 0, 0o020600)
+    struct.pack_into("<I", device, 0x28, 0x0501)
+    for inode in (link, device):
+        struct.pack_into("<H", inode, 0x1A, 1)
+        struct.pack_into("<H", inode, 0x80, 32)
+    data = commit(
+        fast,
+        tagged(6, struct.pack("<I", 40) + link),
+        entry(3, 2, 40, "link"),
+        tagged(6, struct.pack("<I", 41) + device),
+        entry(3, 2, 41, "device"),
+    )
+    filesystem = open_bytes(data)
+    assert filesystem.warnings == []
+    assert filesystem.walk(b"/link", follow=False).target() == b"inner2"
+    assert filesystem.walk(b"/device").kind is Kind.CHAR
+
+
 def test_files_and_directories_are_made(fast: FastCommitted, tmp_path: Path) -> None:
     inode = fast.inode("one")
     number = 40
@@ -565,3 +685,49 @@ def test_a_tag_that_cannot_be_applied_is_named(fast: FastCommitted) -> None:
     assert filesystem.root.lookup(b"one") is None
     tags = [w.split("tag ")[1].split()[0] for w in filesystem.warnings]
     assert tags == ["link", "add_range", "link", "link"]
+
+
+@pytest.mark.parametrize(
+    ("change", "warnings"),
+    [
+        ({"head": 10}, []),  # no tag
+        ({"head": 7}, []),  # padding
+        ({"later": 1}, []),  # of another transaction: left behind
+        (
+            {"features": 4},
+            ["journal: fast commits with features 0x4 are not supported; they are left out"],
+        ),
+    ],
+)
+def test_what_does_not_begin_as_a_fast_commit_must_counts_for_nothing(
+    fast: FastCommitted, change: dict[str, int], warnings: list[str]
+) -> None:
+    data = commit(fast, entry(5, 2, fast.number("one"), "one"), **change)  # type: ignore[arg-type]
+    filesystem = open_bytes(data)
+    assert filesystem.root.lookup(b"one") is not None
+    assert filesystem.warnings == warnings
+
+
+def test_an_area_without_a_tail_is_read_to_its_end(fast: FastCommitted) -> None:
+    unlink = entry(5, 2, fast.number("one"), "one")
+    data = bytearray(commit(fast, unlink))
+    dirty = Dirty(fast.path, 1024, drop_mapping_blocks(fast.log, fast.path, 1024))
+    first = len(dirty.journal) - 255
+    tail = dirty.block(first).start + 12 + len(unlink)
+    assert struct.unpack_from("<H", data, tail) == (8,)
+    struct.pack_into("<H", data, tail, 7)
+    for position in range(first + 1, len(dirty.journal)):
+        data[dirty.block(position)] = tagged(7, bytes(1020))
+    filesystem = open_bytes(data)
+    assert filesystem.root.lookup(b"one") is not None
+    assert filesystem.warnings == []
+
+
+def test_more_blocks_for_fast_commits_than_the_journal_has(fast: FastCommitted) -> None:
+    data = bytearray(commit(fast, entry(5, 2, fast.number("one"), "one")))
+    dirty = Dirty(fast.path, 1024, drop_mapping_blocks(fast.log, fast.path, 1024))
+    superblock_field(dirty, data, 0x54, 1_000_000)
+    filesystem = open_bytes(data)
+    assert filesystem.root.lookup(b"one") is not None
+    (warning,) = filesystem.warnings
+    assert f"1000000 of {len(dirty.journal)} blocks are for fast commits" in warning

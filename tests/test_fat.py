@@ -382,3 +382,12 @@ def test_manifests_have_an_image() -> None:
 def test_root_is_a_directory() -> None:
     root = open_bytes(carried("fat32")).root
     assert (root.kind, root.size, root.mtime) == (Kind.DIRECTORY, 0, None)
+
+
+def test_entries_of_no_table_are_not_found() -> None:
+    structures = open_bytes(carried("fat16")).structures
+    found = structures.find("fat[0].entries[2]")
+    assert found
+    assert found.offset == Disk(carried("fat16")).fat + 4
+    for name in ("fat[2].entries[2]", "fat[0].entries[70000]", "fat[x].entries[2]", "fat[0].entries[-1]"):
+        assert structures.find(name) is None

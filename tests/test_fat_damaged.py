@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import random
+import struct
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -126,6 +127,19 @@ def test_bad_link(name: str, value: int, words: str) -> None:
     filesystem = open_bytes(disk.image)
     assert is_right(name, kernel(filesystem))
     assert warned(filesystem, "does not end properly", words)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_last_cluster_is_followed_by_one_that_does_not_exist(name: str) -> None:
+    disk = Disk(carried(name))
+    chain = disk.chain(disk.first(SHORT))
+    small, large = struct.unpack_from("<H11xI", disk.image, 19)
+    last = ((small or large) * disk.sector - disk.heap) // disk.cluster_size + 1
+    disk.set(chain[2], last)
+    disk.set(last, last + 1)
+    with pytest.raises(ImageError, match="chain of clusters is broken") as error:
+        kernel(open_bytes(disk.image))
+    assert error.value.offset == disk.fat + last * disk.bits // 8
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -424,3 +438,28 @@ def test_a_fat_without_sectors() -> None:
 def test_a_label_that_begins_as_deleted_entries_do() -> None:
     """0x05 stands for 0xE5 there, which is a letter in Shift-JIS."""
     assert label_text(b"\x05BCDEFGHIJK") == label_text(b"\xe5BCDEFGHIJK") != label_text(b"ABCDEFGHIJK")
+
+
+def test_a_directory_that_became_shorter_since_it_was_listed() -> None:
+    """A disk may change under the reader: an entry that is gone with its cluster has no place any more."""
+    disk = Disk(carried("fat32"))
+    first = struct.unpack_from("<I", disk.image, 44)[0]
+    second = next(number for number in range(first + 1, 60000) if not disk.get(number))
+    disk.set(first, second)
+    disk.set(second, 0x0FFFFFFF)
+    root = disk.cluster(first)
+    for place in range(root, root + disk.cluster_size, 32):
+        if not disk.image[place]:
+            disk.image[place] = 0xE5  # deleted: the directory goes on
+    start = disk.cluster(second)
+    disk.image[start : start + 32] = entry(b"LATER      ")
+    source = MemorySource(bytes(disk.image), "image")
+    filesystem = open_filesystem(source, Options())
+    assert filesystem
+    node = filesystem.walk(b"/later")
+    (shown,) = filesystem.structures.of_node(node)
+    assert shown.offset == start
+    disk.set(first, 0x0FFFFFFF)
+    source.data = bytes(disk.image)
+    filesystem.table._window.cache_clear()  # type: ignore[attr-defined]  # as a large FAT makes it happen
+    assert list(filesystem.structures.of_node(node)) == []

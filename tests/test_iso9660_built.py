@@ -5,10 +5,12 @@ from __future__ import annotations
 import stat
 import struct
 from collections.abc import Iterable
+from pathlib import Path
 from typing import cast
 
 import iso9660_image as by_hand
 import pytest
+from inspect_tools import needs, output
 from iso9660_image import Disc, ce, entry, nm, px, record, sl
 
 from pybootcfg import limits
@@ -19,6 +21,7 @@ from pybootcfg.filesystems.iso9660 import Iso9660
 from pybootcfg.source import MemorySource
 
 SECTOR = by_hand.SECTOR
+PRIMARY = 16 * SECTOR
 
 
 def opened(image: bytes | bytearray) -> Iso9660:
@@ -123,6 +126,25 @@ def test_raw_sector_of_form_2_carries_no_data() -> None:
         contents(opened(image).walk(b"/kernel"))
 
 
+def test_raw_sector_of_mode_0_carries_no_data() -> None:
+    disc = Disc()
+    location = disc.add(b"kernel", pattern(5000))
+    image = bytearray(by_hand.raw(bytes(disc.image())))
+    image[location * 2352 + 15] = 0
+    with pytest.raises(ImageError, match=f"sector {location} is of mode 0") as error:
+        contents(opened(image).walk(b"/kernel"))
+    assert error.value.offset == location * 2352
+
+
+def test_a_system_area_that_begins_as_a_raw_sector_does() -> None:
+    """The synchronisation pattern must stand at the second sector, too."""
+    disc = Disc()
+    disc.add(b"file", b"data")
+    image = disc.image()
+    image[:12] = b"\0" + b"\xff" * 10 + b"\0"
+    assert contents(opened(image).walk(b"/file")) == b"data"
+
+
 @pytest.mark.parametrize("skip", [0, 6, 14])
 def test_skip_bytes_of_susp(skip: int) -> None:
     disc = Disc(skip=skip)
@@ -216,8 +238,9 @@ def test_device_number_in_one_half() -> None:
         (0x82, b"1970010101000000" + b"\x04", 0),
         (0x02, bytes((70, 1, 1, 12, 0, 0, 256 - 8)), 14 * 3600),
         (0x01, bytes((70, 1, 1, 0, 0, 1, 0)), by_hand.STAMP_SECONDS),
+        (0x82, b"19700101 0000000" + b"\x04", by_hand.STAMP_SECONDS),
     ],
-    ids=["short", "behind creation", "long form", "west of Greenwich", "no modification time"],
+    ids=["short", "behind creation", "long form", "west of Greenwich", "no modification time", "no digits"],
 )
 def test_time_stamps(flags: int, stamps: bytes, expected: int) -> None:
     disc = Disc()
@@ -259,6 +282,25 @@ def test_zisofs(log2: int) -> None:
     assert [type(run) for run in runs] == [Inline, Hole, Inline]
     assert [run.length for run in runs] == [size, 3 * size, 100]
     assert contents(node) == data
+
+
+def test_zisofs_in_two_sections() -> None:
+    data = pattern(70_000)
+    packed, zf = by_hand.zisofs(data)
+    disc = Disc()
+    use = px(0o100644) + nm(b"file") + zf
+    places = [disc.place(packed[: 2 * SECTOR]), disc.place(b"else"), disc.place(packed[2 * SECTOR :])]
+    disc.records.append(record(b"F.;1", places[0], 2 * SECTOR, by_hand.MULTI_EXTENT, use))
+    disc.records.append(record(b"F.;1", places[2], len(packed) - 2 * SECTOR, 0, use))
+    assert contents(opened(disc.image()).walk(b"/file")) == data
+
+
+def test_zisofs_of_an_empty_file() -> None:
+    disc = Disc()
+    disc.add(b"", b"", px(0o100644) + nm(b"file") + by_hand.zisofs(b"")[1])
+    node = opened(disc.image()).walk(b"/file")
+    assert node.size == 0
+    assert list(node.runs()) == []
 
 
 def test_zisofs_without_its_entry_is_what_it_is() -> None:
@@ -316,6 +358,55 @@ def test_joliet(level: bytes, number: int) -> None:
     assert [name for name, _ in filesystem.subvolume("iso9660").entries()] == [b"longname.txt"]
     with pytest.raises(GuestFileMissing):
         filesystem.subvolume("enhanced")
+
+
+def test_a_label_is_made_whole_from_both_as_blkid_does(tmp_path: Path) -> None:
+    disc = Disc(rock_ridge=False)
+    location = disc.add(b"FILE.;1", b"data")
+    disc.label = b"AB_D-AND A LONG TAIL"
+    joliet(disc, b"E", "aB\u00e7_-And_a long ", [record("file".encode("utf-16-be"), location, 4)])
+    image = tmp_path / "iso"
+    image.write_bytes(disc.image())
+    label = opened(disc.image()).label
+    assert output(needs("blkid"), "-p", "-o", "value", "-s", "LABEL", image).strip() == label
+    assert label == "aB\u00e7D-And a long TAIL"
+
+
+def test_a_disc_without_any_time_has_no_uuid(tmp_path: Path) -> None:
+    disc = Disc()
+    image = disc.image()
+    image[16 * SECTOR + 813 : 16 * SECTOR + 830] = b"0" * 16 + b"\0"
+    assert opened(image).uuid == ""
+    (tmp_path / "iso").write_bytes(image)
+    assert output(needs("blkid"), "-p", "-o", "value", "-s", "UUID", tmp_path / "iso", status=(0, 2)) == ""
+
+
+def test_a_tree_of_an_enhanced_descriptor_has_a_name() -> None:
+    disc = Disc(rock_ridge=False)
+    location = disc.add(b"PLAIN.;1", b"data")
+    other = len(disc.data) // SECTOR
+    dots = [record(b"\0", other, SECTOR, 2), record(b"\1", other, SECTOR, 2)]
+    disc.place(by_hand.directory([*dots, record(b"Any name may stand here", location, 4)], 1))
+    descriptor = bytearray(disc.primary(2, 2))
+    descriptor[156:190] = record(b"\0", other, SECTOR, 2)
+    disc.descriptors.append(bytes(descriptor))
+    filesystem = opened(disc.image())
+    assert "enhanced" in filesystem.features
+    assert names(filesystem) == [b"plain"]
+    ((name, node),) = filesystem.subvolume("enhanced").entries()
+    assert (name, contents(node)) == (b"Any name may stand here", b"data")
+
+
+def test_a_disc_that_ends_with_its_descriptors_is_no_bridge() -> None:
+    """The root directory lies in the system area, so that nothing has to follow."""
+    disc = Disc(rock_ridge=False)
+    image = disc.image()[: 18 * SECTOR]
+    for place in (PRIMARY + 156, 2 * SECTOR):
+        image[place : place + 34] = record(b"\0", 2, SECTOR, 2)
+    image[2 * SECTOR + 34 : 2 * SECTOR + 68] = record(b"\1", 2, SECTOR, 2)
+    filesystem = opened(image)
+    assert names(filesystem) == []
+    assert filesystem.features == ()
 
 
 def test_rock_ridge_comes_before_joliet() -> None:
@@ -475,3 +566,75 @@ def test_session_that_sector_16_does_not_know_is_told() -> None:
     filesystem = opened(image)
     assert names(filesystem) == [b"old"]
     assert any("another session begins at sector 32" in warning for warning in filesystem.warnings)
+
+
+# --- structures -----------------------------------------------------------------------------------
+
+
+def shown(filesystem: Iso9660, name: str) -> list[str]:
+    return [structure.name for structure in filesystem.structures.below(name)]
+
+
+def test_structures_of_a_directory_are_found_by_its_block() -> None:
+    disc = Disc(skip=14)  # Rock Ridge behind what CD-ROM XA has there
+    location = disc.add(b"file", b"data")
+    filesystem = opened(disc.image())
+    names = shown(filesystem, f"directory[{by_hand.ROOT_SECTOR}]")
+    assert [name for name in names if name.startswith(f"directory[{by_hand.ROOT_SECTOR}].record[0]")] == [
+        f"directory[{by_hand.ROOT_SECTOR}].record[0]",
+        *(f"directory[{by_hand.ROOT_SECTOR}].record[0].system_use[{n}]" for n in range(3)),
+    ]
+    use = filesystem.structures.find(f"directory[{by_hand.ROOT_SECTOR}].record[0].system_use[0]")
+    assert use
+    assert filesystem.source.read(use.offset, 2) == b"SP"
+    assert shown(filesystem, "directory[99999]") == []
+    assert shown(filesystem, f"extent[{location}]") == []  # is not compressed
+    assert filesystem.structures.find("sector[0].header") is None
+
+
+def test_structures_of_raw_sectors_end_with_the_image() -> None:
+    disc = Disc()
+    filesystem = opened(by_hand.raw(bytes(disc.image())))
+    last = len(disc.image()) // SECTOR - 1
+    assert shown(filesystem, f"sector[{last}]") == [f"sector[{last}].header"]
+    assert shown(filesystem, f"sector[{last + 1}]") == []
+    assert shown(filesystem, "sector") == []
+
+
+def test_one_damaged_entry_hides_no_directory_from_inspect() -> None:
+    disc = Disc()
+    inner = disc.place(b"inside")
+    below = len(disc.data) // SECTOR
+    dots = [record(b"\0", below, SECTOR, 2), record(b"\1", by_hand.ROOT_SECTOR, 2 * SECTOR, 2)]
+    disc.place(by_hand.directory([*dots, record(b"F.;1", inner, 6, 0, px(0o100644) + nm(b"file"))], 1))
+    disc.records.append(record(b"A.;1", inner, 6, 0, nm(b"broken") + entry(b"PX", b"")))
+    # less than one sector long, as only damage says: all of it is read
+    disc.records.append(record(b"D", below, 1, 2, px(0o40755) + nm(b"below")))
+    filesystem = opened(disc.image())
+    with pytest.raises(ImageError):
+        _ = filesystem.walk(b"/broken").kind
+    assert f"directory[{below}].record[2]" in {structure.name for structure in filesystem.structures.every()}
+    names = [structure.name for structure in filesystem.structures.of_node(filesystem.walk(b"/below/file"))]
+    assert names[0] == f"directory[{below}].record[2]"
+
+
+def test_a_record_in_a_directory_that_no_tree_shows_has_no_number() -> None:
+    """It is said to be moved here, and nothing says from where: it is in the tree of plain names alone."""
+    disc = Disc()
+    inner = disc.place(b"inside")
+    moved = len(disc.data) // SECTOR
+    dots = [record(b"\0", moved, SECTOR, 2), record(b"\1", by_hand.ROOT_SECTOR, SECTOR, 2)]
+    disc.place(by_hand.directory([*dots, record(b"F.;1", inner, 6)], 1))
+    disc.records.append(record(b"DEEP", moved, SECTOR, 2, px(0o40700) + nm(b"deep") + entry(b"RE", b"")))
+    filesystem = opened(disc.image())
+    assert names(filesystem) == []
+    node = filesystem.walk(b"/deep/f", root=filesystem.subvolume("iso9660"))
+    assert [structure.name for structure in filesystem.structures.of_node(node)] == ["directory_record"]
+
+
+def test_the_record_of_a_file_is_named_by_its_directory() -> None:
+    disc = Disc()
+    disc.add(b"file", b"data")
+    filesystem = opened(disc.image())
+    names = [structure.name for structure in filesystem.structures.of_node(filesystem.walk(b"/file"))]
+    assert names[0] == f"directory[{by_hand.ROOT_SECTOR}].record[2]"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import random
 import struct
+import zlib
 from collections.abc import Callable, Iterator
 
 import iso9660_image as by_hand
@@ -20,6 +21,7 @@ from test_iso9660_built import SECTOR, contents, joliet, names, opened, pattern
 from pybootcfg.errors import BootcfgError, GuestFileMissing, ImageError, LimitExceeded, UnsupportedFeature
 from pybootcfg.filesystems.base import Node
 from pybootcfg.filesystems.iso9660 import Iso9660
+from pybootcfg.kind import Kind
 
 ROOT = by_hand.ROOT_SECTOR * SECTOR
 PRIMARY = 16 * SECTOR
@@ -189,6 +191,55 @@ def test_last_section_missing() -> None:
     filesystem = opened(disc.image())
     assert names(filesystem) == [b"half", b"whole"]
     assert warned(filesystem, "last section")
+
+
+def test_last_section_missing_at_the_end_of_the_directory() -> None:
+    disc = Disc()
+    location = disc.place(b"data")
+    disc.records.append(record(b"H.;1", location, 4, by_hand.MULTI_EXTENT, px(0o100644) + nm(b"half")))
+    filesystem = opened(disc.image())
+    assert contents(filesystem.walk(b"/half")) == b"data"
+    assert names(filesystem) == [b"half"]
+    assert warned(filesystem, "the last section of the file at byte")
+
+
+def test_a_record_without_room_for_its_fixed_part() -> None:
+    disc = Disc()
+    used = sum(disc.image()[ROOT + n] for n in record_starts(disc.image(), 2))
+    while SECTOR - 20 - used >= 100:  # so that 20 bytes are left
+        length = min(200, SECTOR - 20 - used - 60) & ~1
+        disc.records.append(record(b"F.;1", 24, 0, 0, entry(b"PD", bytes(length - 42))))
+        used += len(disc.records[-1])
+    disc.records.append(record(b"F.;1", 24, 0, 0, entry(b"PD", bytes(SECTOR - 20 - used - 42))))
+    image = disc.image()
+    assert not image[ROOT + SECTOR - 20]
+    image[ROOT + SECTOR - 20] = 34
+    found, error = listed(opened(image))
+    assert len(found) == len(disc.records)
+    assert isinstance(error, ImageError)
+    assert "a directory record goes over the end of its sector" in str(error)
+    assert error.offset == ROOT + SECTOR - 20
+
+
+def test_a_file_that_rock_ridge_calls_a_directory() -> None:
+    disc = Disc()
+    disc.add(b"file", b"data", mode=0o40755)
+    filesystem = opened(disc.image())
+    assert filesystem.walk(b"/file").kind is Kind.FILE
+    assert contents(filesystem.walk(b"/file")) == b"data"
+    assert warned(filesystem, "a directory, which its record does not")
+
+
+def test_a_name_in_another_case_is_found_before_the_damage() -> None:
+    disc = Disc(rock_ridge=False)
+    for name in (b"FIRST.;1", b"SECOND.;1"):
+        disc.add(name, b"contents of " + name)
+    image = disc.image()
+    image[ROOT + sum(image[ROOT + n] for n in record_starts(image, 3))] = 20
+    filesystem = opened(image)
+    assert contents(filesystem.walk(b"/FIRST")) == b"contents of FIRST.;1"
+    with pytest.raises(ImageError, match="a directory record of 20 bytes"):
+        filesystem.walk(b"/second")
 
 
 def test_directory_loop_is_told_by_its_key() -> None:
@@ -372,6 +423,11 @@ def put(packed: bytearray, at: int, value: int) -> None:
     packed[at : at + 4] = struct.pack("<I", value)
 
 
+def shortened_block(packed: bytearray, _: bytearray) -> None:
+    block = zlib.compress(b"short")
+    packed[36 : 36 + len(block)] = block  # behind four blocks' pointers
+
+
 @pytest.mark.parametrize(
     ("change", "part"),
     [
@@ -381,8 +437,10 @@ def put(packed: bytearray, at: int, value: int) -> None:
         (lambda packed, _: put(packed, 20, 1), "pointers"),
         (lambda packed, _: put(packed, 60, 0xEEEEEEEE), "does not unpack|holds"),
         (lambda packed, _: packed.__delitem__(slice(20, None)), "do not fit"),
+        (lambda packed, _: packed.__delitem__(slice(5, None)), "16 bytes of a file wanted, but 5 left"),
+        (shortened_block, "holds 5 bytes, not 32768"),
     ],
-    ids=["magic", "size", "pointer beyond", "pointer back", "data", "truncated"],
+    ids=["magic", "size", "pointer beyond", "pointer back", "data", "truncated", "no header", "short block"],
 )
 def test_zisofs_damage(change: Callable[[bytearray, bytearray], None], part: str) -> None:
     with pytest.raises(ImageError, match=part):

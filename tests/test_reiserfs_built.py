@@ -348,6 +348,7 @@ def test_directory_is_searched_where_its_hashes_cannot_be(monkeypatch: pytest.Mo
     filesystem = Image(tree, 1024, code=layout.R5_HASH, written_code=77).open()
     monkeypatch.setattr(directory, "fitting_hashes", lambda *_: ())
     assert_same(filesystem, tree)
+    assert filesystem.root.lookup(b"none") is None
 
 
 # --- journals ------------------------------------------------------------------------------------
@@ -465,12 +466,35 @@ def test_journalled_file_contents_are_read_from_the_journal() -> None:
     assert contents(image.open().walk(b"/f")) == bytes(expected)
 
 
+def test_the_list_of_a_long_transaction_goes_on_in_its_commit(tmp_path: Path) -> None:
+    """The description block of 1024 bytes has room for 250 numbers of blocks; the commit has the others."""
+    size, count = 1024, 252
+    image = Image({b"f": File(pattern(300 * size))}, size, journal_size=1024)
+    assert image.trans_max >= count
+    first = next(number for number, block in image.blocks.items() if block == pattern(300 * size)[:size])
+    newer = {first + index: b"%06d" % index * (size // 6) + b"xxxx" for index in range(count)}
+    image.log(0, 2, 5, newer)
+    image.blocks[image.journal_first + image.journal_size] = image.journal_header(1, 0, 5)
+    expected = b"".join(newer.values()) + pattern(300 * size)[count * size :]
+    filesystem = image.open()
+    assert contents(filesystem.walk(b"/f")) == expected
+    assert filesystem.warnings == []
+    if shutil.which("reiserfsck"):
+        _, said, path = checked(image.image(), tmp_path)
+        assert "1 transactions replayed" in said
+        replayed = opened(path.read_bytes(), Options(replay_journal=False))
+        assert contents(replayed.walk(b"/f")) == expected
+
+
 def test_journal_on_another_device_is_named() -> None:
     image = Image({b"f": File(b"old")})
     parameters = image.journal_params | {"jp_journal_dev": 0x0811}
     image.blocks[image.super_block] = image.superblock(s_journal=parameters, s_umount_state=2)
     filesystem = image.open()
     assert contents(filesystem.walk(b"/f")) == b"old"
+    assert filesystem.journal_state == ""
+    for structures in (filesystem.structures.listed(), filesystem.structures.every()):
+        assert not any("journal" in structure.name for structure in structures)
     assert filesystem.warnings == [
         "the journal is on another device and was not replayed; files may be out of date"
     ]

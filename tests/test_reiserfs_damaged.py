@@ -14,8 +14,10 @@ from reiserfs_image import Directory, File, Image, Link, opened
 
 from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded
 from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options
+from pybootcfg.filesystems.reiserfs import Reiserfs
 from pybootcfg.formats import reiserfs as layout
 from pybootcfg.kind import Kind
+from pybootcfg.source import MemorySource
 
 KERNEL = bytes(range(256)) * 40
 BLOCK = 1024
@@ -423,3 +425,39 @@ def test_every_byte_of_the_tree_and_the_super_block() -> None:
             except AssertionError:
                 assert place < image.root * BLOCK
         data[place] = before
+
+
+# --- structures ----------------------------------------------------------------------------------
+
+
+def test_blocks_beyond_the_device_end_what_is_shown() -> None:
+    image = healthy()
+    image.blocks[image.super_block] = image.superblock(s_block_count=image.block_count + 3 * BLOCK * 8)
+    structures = image.open().structures
+    names = [structure.name for structure in structures.every()]
+    assert [name for name in names if name.startswith("bitmap")] == ["bitmap[0]"]
+    beyond = image.block_count + 5
+    assert [structure.name for structure in structures.below(f"block[{beyond}]")] == [
+        f"block[{beyond}].block_head"
+    ]
+
+
+def test_a_root_directory_that_is_not_there_is_not_shown() -> None:
+    image = healthy()
+    assert "root_directory.stat_data" in {structure.name for structure in image.open().structures.listed()}
+    number, at, head = leaf_of(image, (1, 2, 0))
+    rewrite(image, number, layout.item_head, at, ih_key=head.ih_key | {"k_dir_id": 0})
+    names = {structure.name for structure in image.open().structures.listed()}
+    assert "root.block_head" in names
+    assert "root_directory.stat_data" not in names
+    image = healthy()
+    rewrite(image, leaf_of(image, (1, 2, 0))[0], layout.block_head, 0, blk_level=0)
+    names = {structure.name for structure in image.open().structures.listed()}
+    assert "root.block_head" in names
+    assert "root_directory.stat_data" not in names
+
+
+@pytest.mark.parametrize("size", [0, 9000, 65536 + 100])
+def test_no_super_block_where_the_device_ends(size: int) -> None:
+    with pytest.raises(ImageError, match="there is no ReiserFS super block"):
+        Reiserfs(MemorySource(bytes(size), "disk"), Options())

@@ -365,3 +365,45 @@ def test_a_size_beyond_all_pointers(image: Patch) -> None:
     with pytest.raises((ImageError, LimitExceeded)):
         for _ in filesystem.walk(KERNEL).runs():
             pass
+
+
+# --- structures --------------------------------------------------------------------------------------------
+
+
+def test_a_group_beyond_the_device_has_inodes_that_cannot_be_told(image: Patch) -> None:
+    fragments = 2 * image.field(188)  # fs_fpg
+    image.set_field(44, 2)  # fs_ncg
+    place, code = (1080, "q") if image.version == 2 else (36, "i")  # fs_size, fs_old_size
+    image.set_field(place, fragments, code)
+    filesystem = open_image(image.write())
+    assert "the superblock is damaged" not in str(filesystem.warnings)
+    names = [structure.name for structure in filesystem.structures.every()]
+    assert "inode[2]" in names
+    assert [name for name in names if name.startswith("group[1]")] == ["group[1].inodes.fault"]
+
+
+def test_a_group_without_room_for_its_bitmap_has_no_inodes_to_show(image: Patch) -> None:
+    assert "inode[2]" in {structure.name for structure in open_image(image.write()).structures.every()}
+    image.put("I", image.field(12) * image.fsize + 92, 0)  # cg_iusedoff: within the head
+    names = [structure.name for structure in open_image(image.write()).structures.every()]
+    assert "group[0].fragment_bitmap" in names
+    assert not any(name.startswith(("group[0].inode", "inode[2]")) for name in names)
+
+
+def test_a_summary_beyond_the_device_is_not_shown(image: Patch) -> None:
+    structures = open_image(image.write()).structures
+    place, code = (1096, "q") if image.version == 2 else (152, "i")  # fs_csaddr, fs_old_csaddr
+    summary = structures.find("summary")
+    assert summary
+    assert summary.offset == image.field(place, code) * image.fsize
+    image.set_field(place, 0x7FFFFFFF, code)
+    assert open_image(image.write()).structures.find("summary") is None
+
+
+def test_whose_byte_it_is(image: Patch) -> None:
+    owner = open_image(image.write()).structures.owner
+    assert owner(image.home) == "superblock"
+    assert owner(image.field(12) * image.fsize + 4) == "group[0].cg"
+    assert owner(image.inode(2)) == "inode[2]"
+    assert owner(1 << 50) == ""
+    assert owner(-1) == ""

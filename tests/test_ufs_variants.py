@@ -206,6 +206,19 @@ def test_check_hashes(tmp_path: Path) -> None:
     assert filesystem.warnings == ["the superblock's check-hash is wrong", "inode 2: its check-hash is wrong"]
 
 
+@pytest.mark.parametrize("size", [-1, 0, 1375, 8193, 0x7FFFFFFF])
+def test_a_check_hash_over_a_size_that_no_superblock_has_is_wrong(tmp_path: Path, size: int) -> None:
+    image = carried("ufs2-le", tmp_path)
+    image.set_field(1312, 0x200)
+    image.set_field(1308, 1)
+    image.set_field(104, size)  # fs_sbsize
+    filesystem = open_image(image.write())
+    assert filesystem.warnings == ["the superblock's check-hash is wrong"]
+    superblock = filesystem.structures.find("superblock")
+    assert superblock
+    superblock.decoder.trace(filesystem.source, superblock.offset)
+
+
 @pytest.mark.parametrize("name", ["ufs1-be", "ufs1-le"])
 def test_heads_of_groups_spread_over_platters(tmp_path: Path, name: str) -> None:
     # cgstart of UFS1 moves group 1 by fs_old_cgoffset; the inodes are copied to where they then belong.

@@ -10,7 +10,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from pybootcfg import limits
-from pybootcfg.errors import BootcfgError, GuestFileMissing, LimitExceeded, printable
+from pybootcfg.errors import (
+    BootcfgError,
+    GuestFileMissing,
+    ImageError,
+    LimitExceeded,
+    UnsupportedFeature,
+    printable,
+)
 from pybootcfg.kind import Kind
 from pybootcfg.source import Source
 from pybootcfg.structures import Structures
@@ -202,7 +209,7 @@ class Filesystem(ABC):
     def nodes(self) -> Iterator[tuple[bytes, Node]]:
         """Yield all files and directories with their paths, each directory once, the root first.
 
-        A directory that cannot be read is a warning.  Raises LimitExceeded when there are too many.
+        What cannot be read is a warning and hides nothing else.  Raises LimitExceeded for too many.
         """
         budget = limits.INSPECT_FILES.budget("files")
         todo: list[tuple[bytes, Node]] = [(b"", self.root)]
@@ -217,13 +224,21 @@ class Filesystem(ABC):
                 for name, node in directory.entries():
                     budget.spend()
                     path = folder + b"/" + name
-                    if node.kind is Kind.DIRECTORY:
+                    if self._is_directory(path, node):
                         todo.append((path, node))
                     yield path, node
             except LimitExceeded:
                 raise
             except BootcfgError as error:
                 self.warn(f"{printable(folder) or '/'}: {error}")
+
+    def _is_directory(self, path: bytes, node: Node) -> bool:
+        """Whether a node is a directory; False, with a warning, where damage keeps that from being told."""
+        try:
+            return node.kind is Kind.DIRECTORY
+        except (ImageError, UnsupportedFeature) as error:
+            self.warn(f"{printable(path)}: {error}")
+            return False
 
     @property
     def journal_state(self) -> str:

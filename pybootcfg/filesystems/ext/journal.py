@@ -64,21 +64,13 @@ class Replayed(Mapping[int, "int | bytes"]):
             self.escaped.discard(block)
         limits.EXT_JOURNAL_BLOCKS.check(len(self.offsets), "journal")
 
-    def get(self, block: int, default: Any = None) -> Any:
+    def __getitem__(self, block: int) -> int | bytes:
         """Return the byte offset of the newer contents, or these themselves."""
-        offset = self.offsets.get(block)
-        if offset is None:
-            return default
+        offset = self.offsets[block]
         if block in self.escaped:
             data = self.log.blocks.source.read(offset, self.log.blocks.size, "journal")
             return bytes(jbd2.MAGIC_BYTES) + data[len(jbd2.MAGIC_BYTES) :]
         return offset
-
-    def __getitem__(self, block: int) -> int | bytes:
-        value: int | bytes | None = self.get(block)
-        if value is None:
-            raise KeyError(block)
-        return value
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.offsets)

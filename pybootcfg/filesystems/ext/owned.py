@@ -47,9 +47,13 @@ def _extents(inode: Inode) -> Iterator[Structure]:
     size = inode.blocks.size
     start = inode.offset + layout.I_BLOCK_OFFSET
     budget = limits.INSPECT_BLOCKS.budget(inode.name)
-    todo = [(inode.name, "extent_header", inode.record.i_block, start)]
+    name, head, data, offset = inode.name, "extent_header", inode.record.i_block, start
+    todo: list[int | None] = [None]  # for the root, in the inode
     seen: set[int] = set()
-    for name, head, data, offset in todo:
+    for number in todo:
+        if number is not None:
+            name, head = f"{inode.name}.extent_block[{number}]", "header"
+            data, offset = inode.blocks.read(number, inode.name), number * size
         yield Structure(f"{name}.{head}", layout.extent_header, offset)
         header = inode.blocks.decode(layout.extent_header, data, 0, inode.name, offset)
         room = (len(data) - layout.extent_header.size) // layout.extent.size
@@ -67,8 +71,7 @@ def _extents(inode: Inode) -> Iterator[Structure]:
             if block not in seen:
                 seen.add(block)
                 budget.spend()
-                below = inode.blocks.read(block, inode.name)
-                todo.append((f"{inode.name}.extent_block[{block}]", "header", below, block * size))
+                todo.append(block)
 
 
 _INDEXES = ("extent_indexes", layout.extent_index)
@@ -88,13 +91,14 @@ def _pointers(inode: Inode) -> Iterator[Structure]:
         if not block or block in seen:
             continue
         seen.add(block)
-        budget.spend()
         inode.blocks.check(block, 1, inode.name, inode.offset)
         name = f"{inode.name}.indirect_block[{block}]"
         yield Structure(name, layout.block_pointer.repeated(per_block), block * size)
         if level > 1:
             data = inode.blocks.read(block, inode.name)
-            todo += [(level - 1, below) for below in layout.block_pointer.array(data, per_block) if below]
+            below = [pointer for pointer in layout.block_pointer.array(data, per_block) if pointer]
+            budget.spend(len(below))  # what waits takes memory
+            todo += [(level - 1, pointer) for pointer in below]
 
 
 # --- directories ---------------------------------------------------------------------------------
@@ -121,18 +125,19 @@ def _index_blocks(inode: Inode) -> set[int]:
     found: set[int] = set()
     if not inode.has(layout.INDEX_FL) or not inode.blocks.superblock.has_compat("dir_index"):
         return found
-    level = [0]
+    level = {0}
+    blocks = -(-inode.size // inode.blocks.size)
     try:
         root = layout.dx_root.decode(_block(inode, 0))
         for _ in range(min(root.indirect_levels, layout.DX_LEVELS_LARGE - 1) + 1):
-            below = []
-            for logical in level:
+            below: set[int] = set()
+            for logical in sorted(level):
                 data, base = _block(inode, logical), NODE_OFFSET if found else ROOT_OFFSET
                 count = min(layout.dx_countlimit.decode(data, base).count, (len(data) - base) // ENTRY_SIZE)
                 entries = layout.dx_entry.array(data, count, base)
-                below += [entry.block & layout.DX_BLOCK_MASK for entry in entries]
-            found.update(level)
-            level = [logical for logical in below if logical not in found]
+                below.update(entry.block & layout.DX_BLOCK_MASK for entry in entries)
+            found |= level
+            level = {logical for logical in below if logical < blocks} - found
     except ImageError:
         pass  # what is no index is shown as entries
     return found

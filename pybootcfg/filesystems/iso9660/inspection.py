@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+    from pybootcfg.filesystems.base import Node
     from pybootcfg.filesystems.iso9660.volume import Iso9660
 
 iso = schema.load("iso9660")
@@ -57,7 +58,7 @@ class IsoStructures(Structures):
         """Yield the descriptors, the boot catalogue, the path tables, all directories, raw sectors' heads."""
         if isinstance(self.source, RawSectors):
             for number in range(self.source.base.size // self.source.raw_size):
-                yield from self.sector(number)
+                yield from self.sector(self.source, number)
         yield from self._heads()
         seen = set()  # trees may share directories, and names files
         for _, _, root in self.filesystem.trees():
@@ -79,7 +80,7 @@ class IsoStructures(Structures):
         """Yield those of the directory, the file or the raw sector that a name begins with."""
         family, number, _ = numbered(name)
         if family == "sector" and isinstance(self.source, RawSectors):
-            yield from self.sector(number)
+            yield from self.sector(self.source, number)
         elif family == "directory" and number >= 0:
             for _, _, root in self.filesystem.trees():
                 with suppress(ImageError):
@@ -115,12 +116,10 @@ class IsoStructures(Structures):
             yield Structure(f"{name}[{number}]", shown, offset)
             offset += decoder.size + length + length % 2
 
-    def sector(self, number: int) -> Iterator[Structure]:
-        """Yield the head of a raw sector."""
-        if not isinstance(self.source, RawSectors) or not number >= 0:
-            return
-        base, start = self.source.base, number * self.source.raw_size
-        if start + self.source.raw_size > base.size:
+    def sector(self, source: RawSectors, number: int) -> Iterator[Structure]:
+        """Yield the head of a raw sector; of none where the image has not so many."""
+        base, start = source.base, number * source.raw_size
+        if not 0 <= start <= base.size - source.raw_size:
             return
         yield Structure(f"sector[{number}].header", iso.sector_header, start, base)
         if iso.sector_header.read(base, start).mode == 2:
@@ -179,7 +178,8 @@ class IsoStructures(Structures):
             for directory in _directories(root):
                 section = directory.contents.sections[0]
                 start = section.location * directory.tree.block_size
-                if start <= wanted.offset < start + section.length:
+                length = -(-section.length // iso.SECTOR_SIZE) * iso.SECTOR_SIZE  # whole sectors are read
+                if start <= wanted.offset < start + length:
                     for number, record in enumerate(directory.tree.records(section)):
                         if record.offset == wanted.offset:
                             return f"directory[{section.location}].record[{number}]"
@@ -218,9 +218,16 @@ def _directories(root: IsoNode) -> Iterator[IsoNode]:
         yield directory
         with suppress(ImageError, LimitExceeded):
             for _, node in directory.entries():
-                if node.kind is Kind.DIRECTORY and isinstance(node, IsoNode):
-                    child = node.attributes.child
-                    todo.append(node if child is None else node.tree.directory(child))
+                with suppress(ImageError):
+                    todo += _as_directory(node)
+
+
+def _as_directory(node: Node) -> list[IsoNode]:
+    """Return a directory, there where its records are; nothing for another node."""
+    if node.kind is not Kind.DIRECTORY or not isinstance(node, IsoNode):
+        return []
+    child = node.attributes.child
+    return [node if child is None else node.tree.directory(child)]
 
 
 def _system_use(name: str, entry: Entry) -> Iterator[Structure]:

@@ -204,13 +204,13 @@ class ReiserfsStructures(Structures):
     def _root_directory(self) -> Iterator[Structure]:
         """Yield the stat data of the root directory."""
         filesystem = self.filesystem
+        wanted = Key(*filesystem.root_object, 0, layout.TYPE_STAT_DATA)
         try:
-            item = next(filesystem.tree.items(Key(*filesystem.root_object, 0, layout.TYPE_STAT_DATA)))
+            item = next(filesystem.tree.items(wanted))
         except BootcfgError:
             return  # the damage shows in the structures above, or where the root directory is read
-        old = item.version == layout.KEY_FORMAT_3_5
-        decoder = layout.stat_data_v1 if old else layout.stat_data
-        yield Structure("root_directory.stat_data", decoder, filesystem.place(item.at) + item.location)
+        if item.key == wanted:
+            yield from self._item("root_directory", item, filesystem.place(item.at))
 
 
 def _array(name: str, decoder: schema.Decoder, start: int, count: int, end: int) -> Iterator[Structure]:

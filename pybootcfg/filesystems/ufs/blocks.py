@@ -55,8 +55,6 @@ class BlockMap:
         for level, pointer in enumerate(inode.di_ib, start=1):
             if self.left:
                 yield from self._indirect(pointer, level, ())
-        if self.left:
-            raise self._damage("its size is more than its pointers can reach")
 
     def _direct(self, pointers: Sequence[int]) -> Iterator[Span]:
         """Yield data pointers that are side by side on the disk, in bulk where they follow each other."""

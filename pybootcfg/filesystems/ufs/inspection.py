@@ -183,13 +183,14 @@ class UfsStructures(Structures):
             if not fragment or fragment in seen:
                 continue
             seen.add(fragment)
-            budget.spend()
             name = f"inode[{node.number}].indirect_block[{fragment}]"
             filesystem.check_fragments(fragment, filesystem.frag, name)
             decoder = filesystem.daddr.repeated(filesystem.nindir)
             yield Structure(name, decoder, fragment * filesystem.fsize)
             if level > 1:
-                todo += [(level - 1, below) for below in filesystem.pointers(fragment, name) if below]
+                below = [pointer for pointer in filesystem.pointers(fragment, name) if pointer]
+                budget.spend(len(below))  # what waits takes memory
+                todo += [(level - 1, pointer) for pointer in below]
 
     def _directory(self, node: UfsNode) -> Iterator[Structure]:
         """Yield the entries of a directory, free ones too, block by block (of fs_bsize bytes)."""

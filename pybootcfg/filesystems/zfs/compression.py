@@ -15,6 +15,7 @@ from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import ModuleType
 
 layout = schema.load("zfs_blkptr")
 
@@ -44,8 +45,6 @@ def decompress(function: int, data: bytes, size: int) -> bytes:
         plain = decode(data, size)
     except Undecodable as error:
         raise ImageError(f"a block cannot be decompressed: {name} says {error}") from None
-    if len(plain) > size:
-        raise ImageError(f"a block decompresses to more than its {size} bytes", structure=name)
     return plain if len(plain) == size else plain.ljust(size, b"\0")
 
 
@@ -122,22 +121,27 @@ def _lz4(data: bytes, size: int) -> bytes:
 
 
 def _zstd(data: bytes, size: int) -> bytes:
-    try:
-        if sys.version_info >= (3, 14):
-            from compression import zstd
-        else:
-            from backports import zstd
-    except ImportError:
-        raise _missing("backports.zstd") from None
+    zstd = _zstandard()
     header = layout.zfs_zstdhdr
     length = header.decode(data).c_len
     if length + header.size > len(data):
         raise Undecodable(f"{length} bytes are more than the block has")
     frame = layout.ZSTD_MAGIC + data[header.size : header.size + length]
     try:
-        return zstd.ZstdDecompressor().decompress(frame, size)
+        plain: bytes = zstd.ZstdDecompressor().decompress(frame, size)
     except zstd.ZstdError as error:
         raise Undecodable(str(error)) from None
+    return plain
+
+
+def _zstandard() -> ModuleType:
+    """Return the library, which Python has from version 3.14 on."""
+    from importlib import import_module
+
+    try:
+        return import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
+    except ImportError:
+        raise _missing("backports.zstd") from None
 
 
 def _missing(package: str) -> UnsupportedFeature:

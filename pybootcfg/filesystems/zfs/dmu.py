@@ -99,11 +99,9 @@ class Dnode:
         """Return all bytes of the object (or the first `length` ones), held under `limit`."""
         return self.read(0, limit.check(self.size if length is None else length, self.name))
 
-    def data(self, span: Span) -> bytes:
-        """Return the bytes of a block of `spans`, not cached."""
-        if span.pointer is None:
-            return bytes(span.length)
-        return self._whole(self.blocks.read(span.pointer))[: span.length]
+    def data(self, pointer: BlockPointer, length: int) -> bytes:
+        """Return the first `length` bytes of a block of `spans`, not cached."""
+        return self._whole(self.blocks.read(pointer))[:length]
 
     def _whole(self, data: bytes) -> bytes:
         size = self.block_size
@@ -204,8 +202,8 @@ class ObjectSet:
                 f"it is of type {self.meta.type} with blocks of {self.meta.block_size} bytes"
             )
 
-    def object(self, number: int, types: tuple[int, ...] = ()) -> Dnode:
-        """Return object `number`; raises ImageError when there is none, or it is of no type in `types`."""
+    def object(self, number: int) -> Dnode:
+        """Return object `number`; raises ImageError when there is none."""
         name = f"{self.name}: object {number}"
         block, index = divmod(number << layout.DNODE_SHIFT, self.meta.block_size)
         if number <= 0 or block > self.meta.last_block:
@@ -213,7 +211,4 @@ class ObjectSet:
         data, big = self.meta.block(block)
         if data[index] == layout.DMU_OT_NONE:
             raise ImageError("the object is free", structure=name, source=self.blocks.name)
-        dnode = Dnode(self.blocks, name, data, index, big=big)
-        if types and dnode.type not in types:
-            raise dnode.damaged(f"it is of type {dnode.type} where {types[0]} must be")
-        return dnode
+        return Dnode(self.blocks, name, data, index, big=big)

@@ -29,6 +29,7 @@ MASK64 = (1 << 64) - 1
 _ROW = LANES * 8
 _LOW = sum(0xFFFFFFFF << 64 * lane for lane in range(LANES))
 _SPAN = _ROW * ROWS
+_LOWEST_FIRST = slice(None, None, 1 if sys.byteorder == "little" else -1)  # lanes, in this machine's order
 
 
 def fletcher4(data: bytes | memoryview, order: Order) -> tuple[int, int, int, int]:
@@ -112,9 +113,9 @@ def _columns(order: Order, half: str) -> tuple[list[int], list[int], list[int]]:
 
 def _moments(lanes: tuple[int, ...], j: list[int], jj: list[int], jjj: list[int]) -> list[int]:
     """Return ten sums over lanes: A, B, C, D and the first ones times powers of the column."""
-    a, b, c, d = (memoryview(number.to_bytes(_ROW, sys.byteorder)).cast("Q") for number in lanes)
-    if sys.byteorder == "big":
-        j, jj, jjj = j[::-1], jj[::-1], jjj[::-1]
+    a, b, c, d = (
+        memoryview(number.to_bytes(_ROW, sys.byteorder)).cast("Q")[_LOWEST_FIRST] for number in lanes
+    )
     return [
         sum(a),
         sum(b),

@@ -172,7 +172,7 @@ class Zfs(Filesystem):
             place = directory.mountpoint
             names = None if place is None else _below(base, place)
             canmount = directory.canmount
-            if names is None or canmount == dsl_layout.ZFS_CANMOUNT_OFF or directory.head().volume:
+            if names is None or canmount == dsl_layout.ZFS_CANMOUNT_OFF or _is_volume(directory):
                 return
         except ImageError as error:
             self.warn(f"{printable(directory.name)}: the dataset is not shown: {error}")
@@ -231,6 +231,14 @@ class Zfs(Filesystem):
         from pybootcfg.filesystems.zfs.inspection import ZfsStructures
 
         return ZfsStructures(self.pool)
+
+
+def _is_volume(directory: Directory) -> bool:
+    """Whether a dataset is a volume; one that cannot be read is refused by name when it is asked for."""
+    try:
+        return directory.head().volume
+    except UnsupportedFeature:
+        return False
 
 
 def _below(base: bytes, path: bytes) -> list[bytes] | None:

@@ -373,14 +373,10 @@ class ReplayedZnode(Znode):
         """Yield the contents piece by piece with the log's edits in place."""
         size = self.size
         if not self.change.edits and not self.change.created and size <= self._base.size:
-            yield from self._unchanged(size)
+            yield from super().runs()
             return
         for offset in range(0, size, CHUNK):
             yield Inline(self._piece(offset, min(CHUNK, size - offset)))
-
-    def _unchanged(self, size: int) -> Iterator[Run]:
-        for span in self.dnode.spans(size):
-            yield Inline(self.dnode.data(span))
 
     def _piece(self, offset: int, length: int) -> bytes:
         """Return a part of the contents: what is on the disk, then each edit in turn."""

@@ -232,8 +232,6 @@ class Leaf:
         self.hash_shift = dnode.block_size.bit_length() - 1 - layout.ZAP_LEAF_HASH_SHIFT
         self.chunks_at = layout.zap_leaf_header.size + (2 << self.hash_shift)
         self.chunks = (len(self.data) - self.chunks_at) // layout.ZAP_LEAF_CHUNKSIZE
-        if self.hash_shift < 1 or self.chunks < 1:
-            raise dnode.damaged("the blocks of its fat ZAP are too small")
 
     def entries(self) -> Iterator[Entry]:
         """Yield all entries."""

@@ -201,7 +201,7 @@ class Znode(Node):
             if span.pointer is None:
                 yield Hole(span.length)
             else:
-                yield Inline(dnode.data(span))
+                yield Inline(dnode.data(span.pointer, span.length))
 
     def entries(self) -> Iterator[tuple[bytes, Node]]:
         """Yield names and nodes in the order of the disk."""
