@@ -7,14 +7,19 @@ counted on through the decoded bytes.
 
 from __future__ import annotations
 
+import functools
+
 from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError, printable
 from pybootcfg.filesystems.base import Structure, fault, numbered
 from pybootcfg.filesystems.zfs import dsl, label, nvlist
 from pybootcfg.filesystems.zfs.blkptr import ordered
 from pybootcfg.filesystems.zfs.dmu import ObjectSet
-from pybootcfg.filesystems.zfs.objects import Objects, nvlists
+from pybootcfg.filesystems.zfs.objects import Objects
+from pybootcfg.filesystems.zfs.pieces import nvlists
 from pybootcfg.filesystems.zfs.pool import Pool
+from pybootcfg.filesystems.zfs.roles import roles
+from pybootcfg.filesystems.zfs.spacemap import SpaceMaps
 from pybootcfg.filesystems.zfs.znode import Znode
 from pybootcfg.values import TYPE_CHECKING
 
@@ -31,8 +36,12 @@ class Structures:
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
-        mappings = [nvlist.number(tree, "com.delphix:indirect_object") for tree in pool.trees.values()]
-        self.mos = Objects(pool.mos, pool.uberblock.rootbp, "zfs.mos", frozenset(mappings))
+        self.maps = SpaceMaps(pool)
+
+    @functools.cached_property
+    def mos(self) -> Objects:
+        """The objects of the pool itself."""
+        return Objects(self.pool.mos, self.pool.uberblock.rootbp, "zfs.mos", roles(self.pool, self.maps))
 
     def listed(self) -> Iterator[Structure]:
         """Yield labels with their nvlists, the uberblock rings, the Meta Object Set, the datasets.
@@ -42,6 +51,7 @@ class Structures:
         yield from self._labels()
         yield from self.mos.heads()
         yield from self.mos.listed(limits.ZFS_OBJECTS_SHOWN.value)
+        yield from self.maps.listed(limits.ZFS_OBJECTS_SHOWN.value)
         for objects in self._datasets():
             if isinstance(objects, Structure):
                 yield objects
@@ -60,13 +70,17 @@ class Structures:
 
     def below(self, name: str) -> Iterator[Structure]:
         """Yield those of the object or the dataset that a name begins with; else those listed."""
-        rest = name.removeprefix("zfs.mos.")
-        objects: Objects | None = self.mos
-        if rest == name:
+        objects: Objects | None = None
+        if name.startswith("zfs.mos."):
+            objects, rest = self.mos, name.removeprefix("zfs.mos.")
+        else:
             family, _, rest = name.partition("].")
-            objects = self._dataset(family) if family.startswith("zfs.dataset[") else None
+            if family.startswith("zfs.dataset["):
+                objects = self._dataset(family)
         if objects is None:
-            if "uberblock[" in name:
+            if name.startswith(("zfs.vdev[", "zfs.log_space_map[")):
+                yield from self.maps.below(name)
+            elif "uberblock[" in name:
                 yield from _uberblocks(self.pool, unused=True)
             else:
                 yield from self.listed()
