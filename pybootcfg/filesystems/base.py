@@ -103,6 +103,20 @@ class Stretch(Decoder):
         return stretch(self.name, source, offset, self.length, self.bits)
 
 
+class Reference(Stretch):
+    """Stands for structures that are shown under the name of another volume."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__("reference", 0)
+        self.place = place
+
+    def trace(self, _source: Source, offset: int) -> Field:
+        """Return a field that says where."""
+        from pybootcfg.tracing import Field
+
+        return Field(self.name, "reference", offset, value=self.place)
+
+
 class Followed(Decoder):
     """A structure that bytes without fields follow, such as its name: `parts` are their names and lengths."""
 
@@ -313,6 +327,10 @@ class Filesystem(ABC):
     def every_structure(self) -> Iterator[Structure]:
         """Yield the structures for a dump of everything: those of `structures` and many more like them."""
         return self.structures()
+
+    def member_structures(self, first: str) -> Iterator[Structure]:  # noqa: ARG002 - for readers of several volumes
+        """Yield those of `every_structure` that lie on this volume alone; `first` is one with all of them."""
+        return self.every_structure()
 
     def below(self, name: str) -> Iterator[Structure]:  # noqa: ARG002 - for readers that need not list all
         """Yield structures, among them all whose names begin with `name`, such as `inode[12]`."""

@@ -103,7 +103,7 @@ def _native(data: bytes, *, big: bool) -> Iterator[tuple[str, Decoder, int]]:
             at += size.size
             paths.pop()
             continue
-        found = pair.decode(data[: at + max(length, 0)], at)
+        found = pair.decode(data[at : at + max(length, 0)])
         text = bytes(found.name).partition(b"\0")[0]
         name = paths[-1] + printable(text)
         yield name, layout.nvpair_native, at

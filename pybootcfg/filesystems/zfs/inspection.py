@@ -11,7 +11,7 @@ import functools
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError, printable
-from pybootcfg.filesystems.base import Structure, fault, numbered
+from pybootcfg.filesystems.base import Reference, Structure, fault, numbered
 from pybootcfg.filesystems.zfs import dsl, label, nvlist
 from pybootcfg.filesystems.zfs.blkptr import ordered
 from pybootcfg.filesystems.zfs.dmu import ObjectSet
@@ -67,6 +67,11 @@ class Structures:
                 yield objects
             else:
                 yield from objects.every()
+
+    def of_member(self, first: str) -> Iterator[Structure]:
+        """Yield labels and uberblocks; the objects are those of the volume `first`."""
+        yield from self._labels()
+        yield Structure("zfs.objects", Reference(f"{first}.zfs"), 0)
 
     def below(self, name: str) -> Iterator[Structure]:
         """Yield those of the object or the dataset that a name begins with; else those listed."""

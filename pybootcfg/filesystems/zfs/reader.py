@@ -233,6 +233,10 @@ class Zfs(Filesystem):
         """Yield labels, uberblocks, and all objects of the pool and its datasets with what is theirs."""
         return self._structures.every()
 
+    def member_structures(self, first: str) -> Iterator[Structure]:
+        """Yield labels and uberblocks of this device, and where the pool's objects are shown."""
+        return self._structures.of_member(first)
+
     def below(self, name: str) -> Iterator[Structure]:
         """Yield the structures of an object or of a dataset; else what `structures` does."""
         return self._structures.below(name)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pybootcfg.tracing import Field
 
 layout = schema.load("zfs_spacemap")
+dmu_layout = schema.load("zfs_dmu")
 
 WORD = 8  # bytes
 
@@ -97,6 +98,8 @@ def header(dnode: Dnode) -> Decoder:
 def head(dnode: Dnode, piece: Piece, name: str, start: int, space: Space) -> Structure:
     """Return the head of a space map: the bonus buffer, which is at `start` of a piece."""
     decoder = Judged(header(dnode), space, dnode.size)
+    if dnode.type != dmu_layout.DMU_OT_SPACE_MAP:
+        raise dnode.damaged(f"it is of type {dnode.type}, no space map")
     if len(dnode.bonus) < decoder.size:
         raise dnode.damaged("its bonus buffer is shorter than a space map's head")
     return piece.at(name, decoder, start, plain=True)
