@@ -59,6 +59,10 @@ class Structures:
         """Yield those for a dump of everything: those listed and many more like them."""
         return self.listed()
 
+    def of_member(self, first: str) -> Iterator[Structure]:  # noqa: ARG002 - for systems on several volumes
+        """Yield those of `every` that lie on this volume alone; `first` is the volume with all of them."""
+        return self.every()
+
     def below(self, name: str) -> Iterator[Structure]:  # noqa: ARG002 - for readers that need not list all
         """Yield structures, among them all whose names begin with `name`, such as `inode[12]`."""
         return self.listed()
@@ -93,6 +97,20 @@ class Stretch(Decoder):
         from pybootcfg.tracing import stretch
 
         return stretch(self.name, source, offset, self.length, self.bits)
+
+
+class Reference(Stretch):
+    """Stands for structures that are shown under the name of another volume."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__("reference", 0)
+        self.place = place
+
+    def trace(self, _source: Source, offset: int) -> Field:
+        """Return a field that says where."""
+        from pybootcfg.tracing import Field
+
+        return Field(self.name, "reference", offset, value=self.place)
 
 
 class Followed(Decoder):

@@ -19,7 +19,8 @@ import pybootcfg.formats
 from pybootcfg import schema
 from pybootcfg.cli.inspection import document
 from pybootcfg.errors import ImageError
-from pybootcfg.filesystems.zfs import objects
+from pybootcfg.filesystems.zfs import contents as zfs_contents
+from pybootcfg.filesystems.zfs import objects, pieces
 from pybootcfg.places import PlacedStructure
 from pybootcfg.places.kernel import contents
 from pybootcfg.schema import Decoder
@@ -235,7 +236,7 @@ def kernels() -> Iterator[Field]:
 def rare_zfs() -> Iterator[Decoder]:
     """Yield the decoders for what no tool here writes: new records of logs, removed devices, ZSTD."""
     layout = schema.load("zfs_zil")
-    piece = objects.Piece(bytes(4096), None, "log", big=False)
+    piece = pieces.Piece(bytes(4096), None, "log", big=False)
     for kind in (layout.TX_RENAME_WHITEOUT, layout.TX_CREATE_ACL, layout.TX_CREATE_ATTR):
         yield from (one.decoder for one in objects._record(piece, "record[0]", kind, 0))
     for kind in (layout.TX_TRUNCATE, layout.TX_CLONE_RANGE):
@@ -248,7 +249,7 @@ def rare_zfs() -> Iterator[Decoder]:
         block=lambda _: (bytes(512), False),
         pointer=lambda _: None,
     )
-    (entries,) = objects._mapping(mapping, "mapping")  # type: ignore[arg-type]
+    (entries,) = zfs_contents.MAPPING.data(mapping, "object[1]")  # type: ignore[arg-type]
     assert len(inner(entries.decoder).decode(bytes(512))) == 5
     yield entries.decoder
     pointer = SimpleNamespace(compress=16, crypt=False, embedded=bytes(64), dvas=())

@@ -51,12 +51,22 @@ class PlacedStructure(NamedTuple):
 
 
 def structures(guest: Guest) -> Iterator[PlacedStructure]:
-    """Yield all structures that the guest's tables and file systems tell by themselves, tables first."""
+    """Yield all structures that the guest's tables and file systems tell by themselves, tables first.
+
+    Those of a file system on several volumes come with the first; with the others comes what is theirs alone.
+    """
     for disk in guest.disks:
         yield from of_table(disk)
+    shown: list[tuple[str, tuple[Source, ...]]] = []  # volumes with those that their file systems lie on
     for volume in guest.listed:
-        if volume.mountable:
-            yield from of_volume(volume, volume.mountable, volume.mountable.structures.every())
+        filesystem = volume.mountable
+        if filesystem is None:
+            continue
+        source = volume.volume.source
+        first = next((name for name, members in shown if any(one is source for one in members)), "")
+        shown.append((volume.name, filesystem.members))
+        found = filesystem.structures.of_member(first) if first else filesystem.structures.every()
+        yield from of_volume(volume, filesystem, found)
 
 
 def of_table(disk: Disk) -> Iterator[PlacedStructure]:

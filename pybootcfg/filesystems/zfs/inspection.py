@@ -7,16 +7,21 @@ counted on through the decoded bytes.
 
 from __future__ import annotations
 
+import functools
+
 from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError, printable
 from pybootcfg.filesystems.zfs import dsl, label, nvlist
 from pybootcfg.filesystems.zfs.blkptr import ordered
 from pybootcfg.filesystems.zfs.dmu import ObjectSet
-from pybootcfg.filesystems.zfs.objects import Objects, nvlists
+from pybootcfg.filesystems.zfs.objects import Objects
+from pybootcfg.filesystems.zfs.pieces import nvlists
 from pybootcfg.filesystems.zfs.pool import Pool
+from pybootcfg.filesystems.zfs.roles import roles
+from pybootcfg.filesystems.zfs.spacemap import SpaceMaps
 from pybootcfg.filesystems.zfs.view import MountedDirectory
 from pybootcfg.filesystems.zfs.znode import Znode
-from pybootcfg.structures import Structure, Structures, fault, numbered
+from pybootcfg.structures import Reference, Structure, Structures, fault, numbered
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -33,8 +38,12 @@ class ZfsStructures(Structures):
 
     def __init__(self, pool: Pool) -> None:
         self.pool = pool
-        mappings = [nvlist.number(tree, "com.delphix:indirect_object") for tree in pool.trees.values()]
-        self.mos = Objects(pool.mos, pool.uberblock.rootbp, "zfs.mos", frozenset(mappings))
+        self.maps = SpaceMaps(pool)
+
+    @functools.cached_property
+    def mos(self) -> Objects:
+        """The objects of the pool itself."""
+        return Objects(self.pool.mos, self.pool.uberblock.rootbp, "zfs.mos", roles(self.pool, self.maps))
 
     def listed(self) -> Iterator[Structure]:
         """Yield labels with their nvlists, the uberblock rings, the Meta Object Set, the datasets.
@@ -44,6 +53,7 @@ class ZfsStructures(Structures):
         yield from self._labels()
         yield from self.mos.heads()
         yield from self.mos.listed(limits.ZFS_OBJECTS_SHOWN.value)
+        yield from self.maps.listed(limits.ZFS_OBJECTS_SHOWN.value)
         for objects in self._datasets():
             if isinstance(objects, Structure):
                 yield objects
@@ -60,15 +70,24 @@ class ZfsStructures(Structures):
             else:
                 yield from objects.every()
 
+    def of_member(self, first: str) -> Iterator[Structure]:
+        """Yield labels and uberblocks; the objects are those of the volume `first`."""
+        yield from self._labels()
+        yield Structure("zfs.objects", Reference(f"{first}.zfs"), 0)
+
     def below(self, name: str) -> Iterator[Structure]:
         """Yield those of the object or the dataset that a name begins with; else those listed."""
-        rest = name.removeprefix("zfs.mos.")
-        objects: Objects | None = self.mos
-        if rest == name:
+        objects: Objects | None = None
+        if name.startswith("zfs.mos."):
+            objects, rest = self.mos, name.removeprefix("zfs.mos.")
+        else:
             family, _, rest = name.partition("].")
-            objects = self._dataset(family) if family.startswith("zfs.dataset[") else None
+            if family.startswith("zfs.dataset["):
+                objects = self._dataset(family)
         if objects is None:
-            if "uberblock[" in name:
+            if name.startswith(("zfs.vdev[", "zfs.log_space_map[")):
+                yield from self.maps.below(name)
+            elif "uberblock[" in name:
                 yield from _uberblocks(self.pool, unused=True)
             else:
                 yield from self.listed()

@@ -7,35 +7,23 @@ from contextlib import suppress
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError, ImageError, printable
-from pybootcfg.filesystems.zfs import nvlist, zil
+from pybootcfg.filesystems.zfs import acl, contents, zap_inspection, zil
 from pybootcfg.filesystems.zfs.blkptr import SIZE, BlockPointer, bits, decode, ordered
+from pybootcfg.filesystems.zfs.contents import Role
 from pybootcfg.filesystems.zfs.dmu import Dnode, ObjectSet
+from pybootcfg.filesystems.zfs.pieces import Piece, bonus_start, dnode_piece
 from pybootcfg.filesystems.zfs.znode import FileSystem
 from pybootcfg.schema import Decoder
-from pybootcfg.source import MemorySource
-from pybootcfg.structures import DecodedStructure, Stretch, Structure, fault
+from pybootcfg.structures import Stretch, Structure, fault
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
+    from collections.abc import Iterator, Mapping
 
-pool_layout = schema.load("zfs")
-label_layout = schema.load("zfs_label")
 dmu_layout = schema.load("zfs_dmu")
 blkptr_layout = schema.load("zfs_blkptr")
-dsl_layout = schema.load("zfs_dsl")
 sa_layout = schema.load("zfs_sa")
-zap_layout = schema.load("zfs_zap")
 zil_layout = schema.load("zfs_zil")
-zpl_layout = schema.load("zfs_zpl")
-
-#: what a bonus buffer holds, by its type
-_BONUS: dict[int, Decoder] = {
-    dmu_layout.DMU_OT_DSL_DIR: dsl_layout.dsl_dir_phys,
-    dmu_layout.DMU_OT_DSL_DATASET: dsl_layout.dsl_dataset_phys,
-    dmu_layout.DMU_OT_ZNODE: zpl_layout.znode_phys,
-}
 
 #: what follows the common head of a record of an intent log, by its type
 _RECORDS: dict[int, Decoder] = {
@@ -66,53 +54,16 @@ _CREATES_WITH_ACL = (
 )
 
 
-class DecodedBlock(MemorySource):
-    """The decoded bytes of a block as if they lay at an address; there is nothing else."""
-
-    def __init__(self, data: bytes, address: int, name: str) -> None:
-        super().__init__(data, name)
-        self.address = address
-        self.size = address + len(data)
-
-    def _read(self, offset: int, length: int) -> bytes:
-        start = offset - self.address
-        return bytes(length) if start < 0 else self.data[start : start + length]
-
-
-class Piece:
-    """One decoded block, whose structures get names and addresses."""
-
-    def __init__(self, data: bytes, pointer: BlockPointer | None, name: str, *, big: bool) -> None:
-        start = label_layout.VDEV_LABEL_START_SIZE
-        self.address = pointer.dvas[0].offset + start if pointer and pointer.dvas else 0
-        self.block = DecodedBlock(data, self.address, name)
-        self.data = data
-        self.big = big
-
-    def at(self, name: str, decoder: Decoder, offset: int, *, plain: bool = False) -> Structure:
-        """Return the structure at an offset; `plain` for decoders that know their byte order."""
-        inner = decoder if plain else ordered(decoder, big=self.big)
-        return Structure(name, DecodedStructure(inner, self.block), self.address + offset)
-
-
-def nvlists(data: bytes) -> Iterator[tuple[str, Decoder, int]]:
-    """Yield (name, decoder, offset) of the parts of a packed nvlist."""
-    yield "nvlist", label_layout.nvs_header, 0
-    yield "nvlist_version", label_layout.nvlist, label_layout.nvs_header.size
-    for pair in nvlist.pairs(data):
-        yield f"nvlist.{printable(pair.path)}", label_layout.nvpair, pair.offset
-
-
 class Objects:
     """The structures of one object set, whose names begin with `name`.
 
-    `mappings` are the objects that say where the blocks of removed devices went.
+    `roles` are the objects of whose data their type does not say what they are.
     """
 
     def __init__(
-        self, objects: ObjectSet, pointer: BlockPointer, name: str, mappings: frozenset[int] = frozenset()
+        self, objects: ObjectSet, pointer: BlockPointer, name: str, roles: Mapping[int, Role] | None = None
     ) -> None:
-        self.mappings = mappings
+        self.roles = roles or {}
         self.objects = objects
         self.pointer = pointer
         self.name = name
@@ -173,34 +124,36 @@ class Objects:
                 slot += 1
 
     def _object(self, number: int) -> tuple[Dnode, Piece, Structure, int]:
-        dnode = self.objects.object(number)
-        block, offset = divmod(number << dmu_layout.DNODE_SHIFT, self.objects.meta.block_size)
-        data, big = self.objects.meta.block(block)
         name = f"{self.name}.object[{number}]"
-        piece = Piece(data, self.objects.meta.pointer(block), name, big=big)
-        return dnode, piece, piece.at(name, _shown("dnode", big=big), offset, plain=True), offset
+        dnode, piece, offset = dnode_piece(self.objects, number, name)
+        return dnode, piece, piece.at(name, _shown("dnode", big=piece.big), offset, plain=True), offset
 
     def of_object(self, number: int) -> Iterator[Structure]:
         """Yield an object: its dnode, bonus buffer, spill block, block pointers, and what its data are."""
         dnode, piece, structure, offset = self._object(number)
+        name = structure.name
         yield structure
-        yield from self._bonus(dnode, piece, structure.name, offset)
-        yield from self._pointers(dnode, structure.name)
-        yield from self._compressed(dnode, structure.name)
-        if number in self.mappings:
-            yield from _mapping(dnode, f"{structure.name}.mapping")
-        elif dnode.type == dmu_layout.DMU_OT_PACKED_NVLIST:
-            yield from self._nvlist(dnode, structure.name)
+        role = self.roles.get(number, contents.role(dnode))
+        yield from self._bonus(dnode, piece, name, offset, role)
+        yield from self._pointers(dnode, name)
+        yield from self._compressed(dnode, name)
+        if role is not None:
+            yield from role.data(dnode, name)
         elif dnode.type != dmu_layout.DMU_OT_PLAIN_FILE_CONTENTS and dnode.block_size >= SIZE:
-            yield from _zap(dnode, f"{structure.name}.zap")
+            yield from zap_inspection.structures(dnode, f"{name}.zap")
+        if dnode.type == dmu_layout.DMU_OT_DSL_DATASET:
+            yield from contents.bookmarks(self.objects, dnode, name)
 
-    def _bonus(self, dnode: Dnode, piece: Piece, name: str, offset: int) -> Iterator[Structure]:
-        start = offset + dmu_layout.DNODE_CORE_SIZE + len(dnode.pointers) * SIZE
-        decoder = _BONUS.get(dnode.bonus_type)
-        if decoder is not None and len(dnode.bonus) >= decoder.size:
-            yield piece.at(f"{name}.bonus", decoder, start)
+    def _bonus(
+        self, dnode: Dnode, piece: Piece, name: str, offset: int, role: Role | None
+    ) -> Iterator[Structure]:
+        start = bonus_start(dnode, offset)
+        if role is not None and role.bonus is not None:
+            yield from role.bonus(dnode, piece, f"{name}.bonus", start)
         elif dnode.bonus_type == dmu_layout.DMU_OT_SA and dnode.bonus:
             yield from self._attributes(dnode, piece, f"{name}.bonus", start, dnode.bonus)
+        else:
+            yield from contents.bonus(dnode, piece, f"{name}.bonus", start)
         if dnode.spill is not None and not dnode.spill.hole:
             data = dnode.blocks.cached(dnode.spill)
             spill = Piece(data, dnode.spill, name, big=dnode.spill.big)
@@ -225,6 +178,8 @@ class Objects:
             shown = f"{name}.{printable(attribute)}"
             if decoder is not None:
                 yield piece.at(shown, decoder, start + at)
+            elif attribute == sa_layout.ZPL_DACL_ACES:
+                yield from acl.entries(piece, shown, start + at, length)
             elif length:
                 yield piece.at(shown, Stretch(printable(attribute), length), start + at, plain=True)
 
@@ -264,12 +219,6 @@ class Objects:
             f"{name}.block[0].{decoder.name}", decoder, 0, plain=True
         )
 
-    def _nvlist(self, dnode: Dnode, name: str) -> Iterator[Structure]:
-        data = dnode.contents(limits.ZFS_CONFIG_SIZE)
-        piece = Piece(data, dnode.pointer(0), name, big=True)
-        for part, decoder, offset in nvlists(data):
-            yield piece.at(f"{name}.{part}", decoder, offset, plain=True)
-
     def _log(self) -> Iterator[Structure]:
         """Yield the blocks of the intent log and the records in them, old ones too."""
         pointer = decode(self.objects.data, zil.ZIL_HEADER_OFFSET + zil.ZH_LOG_OFFSET, big=self.objects.big)
@@ -308,77 +257,3 @@ def _shown(name: str, *, big: bool) -> Decoder:
     module = blkptr_layout if name == "blkptr" else dmu_layout
     decoder: Decoder = getattr(module, f"{name}_shown_{'big' if big else 'little'}")
     return ordered(decoder, big=big)
-
-
-def _mapping(dnode: Dnode, name: str) -> Iterator[Structure]:
-    """Yield the entries of a mapping, block by block; its bonus buffer says how many there are."""
-    decoder = pool_layout.vdev_indirect_mapping_entry_phys
-    left = ordered(blkptr_layout.word, big=dnode.big).array(dnode.bonus, 3)[2]
-    for number in range(dnode.last_block + 1):
-        data, big = dnode.block(number)
-        count = min(left, dnode.block_size // decoder.size)
-        left -= count
-        if count:
-            piece = Piece(data, dnode.pointer(number), name, big=big)
-            yield piece.at(f"{name}[{number}]", decoder.repeated(count), 0)
-
-
-# --- ZAP -----------------------------------------------------------------------------------------
-
-
-def _zap(dnode: Dnode, name: str) -> Iterator[Structure]:
-    """Yield the structures of a ZAP; nothing for an object that is none."""
-    data, big = dnode.block(0)
-    piece = Piece(data, dnode.pointer(0), name, big=big)
-    kind = ordered(zap_layout.block_type, big=big).decode(data)
-    if kind == zap_layout.ZBT_MICRO:
-        yield piece.at(f"{name}.mzap_phys", zap_layout.mzap_phys, 0)
-        size = zap_layout.mzap_ent_phys.size
-        for index, at in enumerate(range(zap_layout.mzap_phys.size, len(data) - size + 1, size)):
-            if data[at + zap_layout.MZAP_NAME_OFFSET]:
-                yield piece.at(f"{name}.entry[{index}]", zap_layout.mzap_ent_phys, at)
-    elif kind == zap_layout.ZBT_HEADER:
-        header = ordered(zap_layout.zap_phys, big=big).decode(data)
-        if header.zap_magic == zap_layout.ZAP_MAGIC:
-            yield piece.at(f"{name}.zap_phys", zap_layout.zap_phys, 0)
-            yield from _fat_zap(dnode, piece, header.zap_ptrtbl, name)
-
-
-def _fat_zap(dnode: Dnode, first: Piece, table: Any, name: str) -> Iterator[Structure]:
-    """Yield the pointer table and the leaves of a fat ZAP."""
-    size = dnode.block_size
-    tables = range(table.zt_blk, min(table.zt_blk + table.zt_numblks, dnode.last_block + 1))
-    if not table.zt_numblks:
-        count = size // 2 // zap_layout.zap_pointer.size
-        yield first.at(f"{name}.pointers", zap_layout.zap_pointer.repeated(count), size // 2)
-    budget = limits.ZFS_ZAP_BLOCKS.budget(name)
-    for number in range(1, dnode.last_block + 1):
-        budget.spend()
-        pointer = dnode.pointer(number)
-        if pointer is None:
-            continue
-        data, big = dnode.block(number)
-        piece = Piece(data, pointer, name, big=big)
-        if number in tables:
-            count = size // zap_layout.zap_pointer.size
-            yield piece.at(f"{name}.pointers[{number}]", zap_layout.zap_pointer.repeated(count), 0)
-        elif ordered(zap_layout.block_type, big=big).decode(data) == zap_layout.ZBT_LEAF:
-            yield from _leaf(piece, f"{name}.leaf[{number}]")
-
-
-def _leaf(piece: Piece, name: str) -> Iterator[Structure]:
-    yield piece.at(f"{name}.header", zap_layout.zap_leaf_header, 0)
-    chains = 1 << max(0, len(piece.data).bit_length() - 1 - zap_layout.ZAP_LEAF_HASH_SHIFT)
-    yield piece.at(
-        f"{name}.hashes", zap_layout.zap_leaf_hash.repeated(chains), zap_layout.zap_leaf_header.size
-    )
-    start = zap_layout.zap_leaf_header.size + chains * zap_layout.zap_leaf_hash.size
-    kinds = {
-        zap_layout.ZAP_CHUNK_ENTRY: ("entry", zap_layout.zap_leaf_entry),
-        zap_layout.ZAP_CHUNK_ARRAY: ("array", zap_layout.zap_leaf_array),
-    }
-    size = zap_layout.ZAP_LEAF_CHUNKSIZE
-    for index, at in enumerate(range(start, len(piece.data) - size + 1, size)):
-        if piece.data[at] in kinds:
-            kind, decoder = kinds[piece.data[at]]
-            yield piece.at(f"{name}.{kind}[{index}]", decoder, at)
