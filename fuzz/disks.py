@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 import seeds
 from edits import Edit, blocks_edited, checksums_held
-from front_door import STRUCTURES, Broken, look_at
-from mutation import BOOTED, CHECKSUMS_HELD, HEAD, INSPECTED, LONGEST, Mutated, decode
+from front_door import BOOTED, INSPECTED, WALKED, Broken, look_at
+from mutation import CHECKSUMS_HELD, HEAD, LONGEST, Mutated, decode
+from remembered import remember
 
 from pybootcfg.cli import reader, record, supervision
 from pybootcfg.cli.command_line import parse
@@ -30,6 +31,10 @@ CALLS = (
     ["-q", "-n", "--entry=1"],
     ["-q", "-n", "--sector-size=4096"],
 )
+
+
+#: what is done with a disk, of which two bits of an input choose one
+WAYS = (WALKED, WALKED, BOOTED, INSPECTED)
 
 
 class Case(NamedTuple):
@@ -67,13 +72,14 @@ class DiskTarget:
 
     def prepare(self) -> None:
         """Look through the seeds before the clock runs."""
+        remember()
         for name in self._names:
             seed = seeds.load(name)
             _ = seed.fields, seed.spans
 
     def starts(self) -> list[bytes]:
         """Return inputs to begin with: every seed as it is, looked at in every way."""
-        return [bytes([number, flags]) for number in range(len(self._names)) for flags in range(8)]
+        return [bytes([number, flags]) for number in range(len(self._names)) for flags in range(16)]
 
     def dictionary(self) -> list[bytes]:
         """Return nothing: whole fields are mutated."""
@@ -100,8 +106,7 @@ class DiskTarget:
     def _do(self, case: Case) -> None:
         with _circumstances(case):
             sources = seeds.load(case.seed).sources(case.mutated)
-            inspected = (case.flags >> 3) * STRUCTURES if case.flags & INSPECTED else -1
-            look_at(sources, inspected=inspected, booted=bool(case.flags & BOOTED))
+            look_at(sources, WAYS[case.flags >> 1 & 3], case.flags >> 3)
 
 
 @contextlib.contextmanager

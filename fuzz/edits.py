@@ -8,6 +8,7 @@ address on the disk: what an attacker writes there is compressed and summed up a
 from __future__ import annotations
 
 import contextlib
+import functools
 import sys
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -146,32 +147,39 @@ def _holds(*_: object, **__: object) -> Holds:
     return Holds()
 
 
-def _replacements() -> Iterator[tuple[Any, str, Any]]:
-    """Yield every place that a checksum is computed through: module, name, what takes its place.
+@functools.cache
+def _replacements() -> tuple[tuple[Any, str, Any], ...]:
+    """Return every place that a checksum is computed through: module, name, what takes its place.
 
     A wrong one of an El Torito catalogue or a disklabel is only warned of, and stays as it is.
     """
-    for name in ("crc32c", "crc32c_word", "crc32c_zeros", "crc16", "crc32_be"):
-        for module in [m for key, m in list(sys.modules.items()) if key.startswith("pybootcfg.")]:
-            if name in vars(module) and module.__name__ != "pybootcfg.checksums":
-                yield module, name, _holds
+    modules = [module for key, module in list(sys.modules.items()) if key.startswith("pybootcfg.")]
+    found = [
+        (module, name, _holds)
+        for name in ("crc32c", "crc32c_word", "crc32c_zeros", "crc16", "crc32_be")
+        for module in modules
+        if name in vars(module) and module.__name__ != "pybootcfg.checksums"
+    ]
     from pybootcfg.filesystems import exfat
     from pybootcfg.filesystems.ext import inode
     from pybootcfg.volumes import gpt, vtoc
 
-    yield inode, "crc32c_records", lambda data, size: [Holds()] * (len(data) // size)
-    yield gpt, "zlib", types.SimpleNamespace(crc32=_holds)
-    yield vtoc, "_checksum_holds", lambda _: True
-    yield exfat, "_checksum", _holds
-    yield zfs_checksum, "checksum", lambda *_, **__: None
-    yield zfs_checksum, "embedded", lambda _: HeldWords((0, 0, 0, 0))
+    return (
+        *found,
+        (inode, "crc32c_records", lambda data, size: [Holds()] * (len(data) // size)),
+        (gpt, "zlib", types.SimpleNamespace(crc32=_holds)),
+        (vtoc, "_checksum_holds", lambda _: True),
+        (exfat, "_checksum", _holds),
+        (zfs_checksum, "checksum", lambda *_, **__: None),
+        (zfs_checksum, "embedded", lambda _: HeldWords((0, 0, 0, 0))),
+    )
 
 
 @contextlib.contextmanager
 def checksums_held() -> Iterator[None]:
     """Take every checksum for right."""
     before = []
-    for module, name, new in list(_replacements()):
+    for module, name, new in _replacements():
         before.append((module, name, getattr(module, name)))
         setattr(module, name, new)
     try:

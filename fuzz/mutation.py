@@ -17,8 +17,7 @@ RECORD = 8
 RECORDS = 16
 LONGEST = HEAD + RECORD * RECORDS
 
-#: bits of the second byte; those above choose which structures are inspected, or how pygrub is called
-CHECKSUMS_HELD, INSPECTED, BOOTED = 1, 2, 4
+CHECKSUMS_HELD = 1  #: a bit of the second byte; those above choose what is done
 
 
 class FieldPlace(NamedTuple):

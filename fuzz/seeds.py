@@ -77,7 +77,7 @@ class Seed:
         with blocks_edited((), blocks.__setitem__):
             guest = Guest.of_sources(sources)
             for volume in guest.listed:
-                for _, _, _, node in walk(volume.mountable, NODES) if volume.mountable else ():
+                for _, node in walk(volume.mountable, NODES) if volume.mountable else ():
                     with contained:  # some seeds are damaged already
                         _ = node.size, node.kind, node.mtime
                         if node.kind is Kind.FILE:
@@ -106,7 +106,7 @@ class Seed:
                 continue
             structures = itertools.islice(filesystem.structures.listed(), STRUCTURES)
             own = itertools.chain.from_iterable(
-                filesystem.structures.of_node(node) for *_, node in walk(filesystem, NODES)
+                filesystem.structures.of_node(node) for _, node in walk(filesystem, NODES)
             )
             for placed in places.of_volume(volume, filesystem, itertools.chain(structures, own)):
                 self._add(found, placed.trace(), volume.disk.number - 1)

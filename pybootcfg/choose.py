@@ -45,7 +45,7 @@ def choose(menu: Menu, wanted: str | None = None) -> Choice:
         index = _wanted(menu, wanted)
         return Choice(entries[index], index, (f"entry {index} was asked for as {printable(wanted)}",))
     reasons: list[str] = []
-    entry = _follow(menu.items, menu.defaults[:1], reasons)
+    entry = _follow(menu.items, menu.defaults, reasons)
     for fallback in menu.defaults[1:]:
         if entry is not None and _boots(entry):
             break
@@ -71,7 +71,7 @@ def default_index(menu: Menu) -> int | None:
 
     None when there is no entry at that place: an empty menu, or an empty submenu.
     """
-    entry = _follow(menu.items, menu.defaults[:1], [])
+    entry = _follow(menu.items, menu.defaults, [])
     return None if entry is None else _index(menu, entry)
 
 
@@ -84,7 +84,7 @@ def _index(menu: Menu, chosen: Entry) -> int:
 
 
 def _follow(items: Sequence[Item], defaults: Sequence[str], reasons: list[str]) -> Entry | None:
-    """Go from a menu's default down to an entry."""
+    """Go from a menu's default, the first of `defaults`, down to an entry."""
     while items:
         wish = defaults[0] if defaults else None
         found = lookup(items, wish) if wish is not None else None

@@ -32,7 +32,7 @@ class Answer(NamedTuple):
         """Return the records that are there, as bytes, in the order of all forms."""
         return [
             (name, value.encode("utf-8", "surrogateescape"))
-            for name, value in zip(self._fields, self, strict=True)
+            for name, value in self._asdict().items()
             if value is not None
         ]
 
@@ -87,7 +87,7 @@ def _quote(name: str, value: bytes) -> bytes:
     for byte in value:
         if byte in _ESCAPES:
             out += _ESCAPES[byte]
-        elif byte == quote[0]:
+        elif byte == ord(quote):
             out += b"\\" + quote
         elif byte < 0x20 or byte == 0x7F:
             out += b"\\x%02x" % byte

@@ -118,10 +118,14 @@ def changes(node: ast.AST) -> Iterator[object]:
         yield not node.value
     elif isinstance(node, ast.If | ast.While | ast.IfExp):
         yield from ("true", "false")
-    elif isinstance(node, ast.Return) and node.value is not None:
+    elif isinstance(node, ast.Return) and not is_none(node.value):
         yield "return"
     elif isinstance(node, ast.Expr | ast.Raise | ast.AugAssign):
         yield "delete"
+
+
+def is_none(value: ast.expr | None) -> bool:
+    return value is None or (isinstance(value, ast.Constant) and value.value is None)
 
 
 def apply(node: ast.AST, change: object) -> bool:

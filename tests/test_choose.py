@@ -76,6 +76,12 @@ def test_what_cannot_boot_gives_way_to_fallbacks() -> None:
     )
 
 
+def test_the_reason_tells_a_missing_default_from_none() -> None:
+    assert choose(menu(*ITEMS)).reasons == ("no default is set, so the first entry is taken: A",)
+    missing = choose(menu(*ITEMS, defaults=("nope",)))
+    assert missing.reasons == ("the default nope is not in the menu, so the first entry is taken: A",)
+
+
 def test_the_first_that_boots_is_the_last_resort() -> None:
     choice = choose(menu(entry("-", kernel=False), submenu("S", entry("A")), defaults=("0",)))
     assert choice.index == 1
