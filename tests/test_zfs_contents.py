@@ -19,9 +19,9 @@ from pybootcfg import limits
 from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded
 from pybootcfg.filesystems.zfs import acl, contents, history, spacemap
 from pybootcfg.filesystems.zfs.inspection import ZfsStructures
-from pybootcfg.structures import Fault, Structure
 from pybootcfg.filesystems.zfs.spacemap import Space
 from pybootcfg.source import MemorySource
+from pybootcfg.structures import Fault, Structure
 from pybootcfg.tracing import Field
 
 NOTHING = MemorySource(b"", "none")

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from pybootcfg.errors import ImageError
-from pybootcfg.filesystems.base import Structure
 from pybootcfg.filesystems.zfs import acl, contents
 from pybootcfg.filesystems.zfs.contents import Role
 from pybootcfg.filesystems.zfs.pieces import Piece
 from pybootcfg.limits import Limit
+from pybootcfg.structures import Structure
 
 
 class MadeObject:

@@ -21,12 +21,14 @@ from pybootcfg.filesystems.zfs.roles import roles
 from pybootcfg.filesystems.zfs.spacemap import SpaceMaps
 from pybootcfg.filesystems.zfs.view import MountedDirectory
 from pybootcfg.filesystems.zfs.znode import Znode
-from pybootcfg.structures import Reference, Structure, Structures, fault, numbered
+from pybootcfg.structures import Checked, Reference, Structure, Structures, fault, numbered
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
+
+    from pybootcfg.source import Source
 
 layout = schema.load("zfs_label")
 
@@ -116,8 +118,10 @@ class ZfsStructures(Structures):
             data, name = device.source.read(start, layout.VDEV_PHYS_SIZE), f"zfs.label[{found.number}]"
             for part, decoder, offset in nvlists(data):
                 yield Structure(f"{name}.{part}", decoder, start + offset)
-            checksum = start + layout.VDEV_PHYS_SIZE - layout.zio_eck.size
-            yield Structure(f"{name}.checksum", layout.zio_eck, checksum)
+            yield from _checksum(name, device.source, start, layout.VDEV_PHYS_SIZE)
+        for number in device.bad:
+            start = label.offsets(device.source.size)[number] + layout.VDEV_PHYS_OFFSET
+            yield from _checksum(f"zfs.label[{number}]", device.source, start, layout.VDEV_PHYS_SIZE)
         yield from _uberblocks(self.pool, unused=False)
 
     def _dataset(self, name: str) -> Objects | None:
@@ -165,6 +169,22 @@ def _uberblocks(pool: Pool, *, unused: bool) -> Iterator[Structure]:
             offset = ring + (slot << shift)
             if not unused and not any(device.source.read(offset, _MAGIC_SIZE, "uberblock")):
                 continue
+            names = [f"zfs.label[{number}].uberblock[{slot}]"]
             if number == active.label:
-                yield Structure(f"zfs.uberblock[{slot}]", decoder, offset)
-            yield Structure(f"zfs.label[{number}].uberblock[{slot}]", decoder, offset)
+                names.insert(0, f"zfs.uberblock[{slot}]")
+            for name in names:
+                yield Structure(name, decoder, offset)
+                yield from _checksum(name, device.source, offset, 1 << shift)
+
+
+def _checksum(name: str, source: Source, start: int, size: int) -> Iterator[Structure]:
+    """Yield the checksum that a block of a label ends in, unless there is none."""
+
+    def expected(found: Source, _: int) -> dict[str, int]:
+        words = label.embedded(found.read(start, size), (start, 0, 0, 0), big=bool(big))
+        return {f"zec_cksum[{index}]": word for index, word in enumerate(words)}
+
+    big = label.byte_order(source.read(start, size))
+    if big is not None:
+        decoder = Checked(ordered(layout.zio_eck, big=big), expected)
+        yield Structure(f"{name}.checksum", decoder, start + size - layout.zio_eck.size)

@@ -101,14 +101,26 @@ def _order(data: bytes, offset: int) -> bool | None:
 
 def verified(data: bytes, verifier: tuple[int, ...]) -> bool | None:
     """Return whether a block that ends in a checksum is big-endian; None when the checksum is wrong."""
+    big = byte_order(data)
+    if big is None:
+        return None
+    stored = ordered(layout.zio_eck, big=big).decode(data, len(data) - layout.zio_eck.size).zec_cksum
+    return big if embedded(data, verifier, big=big) == stored else None
+
+
+def byte_order(data: bytes) -> bool | None:
+    """Return whether a block that ends in a checksum is big-endian; None when it does not."""
     start = len(data) - layout.zio_eck.size
     for big in (False, True):
-        eck = ordered(layout.zio_eck, big=big).decode(data, start)
-        if eck.zec_magic == layout.ZEC_MAGIC:
-            words = b"".join(word.to_bytes(8, "big" if big else "little") for word in verifier)
-            found = checksum.embedded(data[: start + 8] + words)
-            return big if found == eck.zec_cksum else None
+        if ordered(layout.zio_eck, big=big).decode(data, start).zec_magic == layout.ZEC_MAGIC:
+            return big
     return None
+
+
+def embedded(data: bytes, verifier: tuple[int, ...], *, big: bool) -> tuple[int, ...]:
+    """Return the checksum that a block must end in, which counts with the verifier in its place."""
+    words = b"".join(word.to_bytes(8, "big" if big else "little") for word in verifier)
+    return checksum.embedded(data[: len(data) - len(words)] + words)
 
 
 def uberblocks(device: Device, ashift: int) -> list[Uberblock]:
