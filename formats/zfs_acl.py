@@ -4,7 +4,7 @@ Specifications: OpenZFS <sys/zfs_acl.h>; for types, flags and masks RFC 7530 sec
 <sys/acl.h>.
 """
 
-from construct import Array, Bytes, Enum, FlagsEnum, Int16un, Int32un, Int64un, Struct
+from construct import Bytes, Enum, FlagsEnum, Int16un, Int32un, Int64un, Struct
 
 # --- who an entry is about, in z_flags -------------------------------------------------------------
 
@@ -90,6 +90,5 @@ zfs_oldace = Struct(
 
 ACL_VERSION_FUID = 1
 ACE_SLOT_CNT = 6  # entries of version 0 in zp_acl
+ZFS_ACE_SPACE = 72  # bytes for entries in zp_acl
 ZP_ACL_OFFSET = 176  # in znode_phys
-
-old_entries = Array(ACE_SLOT_CNT, zfs_oldace)

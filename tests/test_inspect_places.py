@@ -13,13 +13,13 @@ from typing import Any
 import construct
 import inspected
 import pytest
+import zfs_rare
 from construct import Const, Construct, FlagsEnum, Int16ul, Struct
 
 import pybootcfg.formats
 from pybootcfg import schema
 from pybootcfg.cli.inspection import document
 from pybootcfg.errors import ImageError
-from pybootcfg.filesystems.zfs import contents as zfs_contents
 from pybootcfg.filesystems.zfs import objects, pieces
 from pybootcfg.places import PlacedStructure
 from pybootcfg.places.kernel import contents
@@ -168,6 +168,11 @@ HIDDEN = {
     ("zfs_zap", "value_32"): "the same",
     ("zfs_zap", "value_64"): "the same",
     ("zfs_zap", "block_type"): "the first word of the headers of ZAP blocks",
+    ("zfs_spacemap", "space_map_word"): "the first word of entries, which tells their length",
+    ("zfs_spacemap", "metaslab_object"): "shown as zfs.vdev[0].metaslab[1].object, which --all has elsewhere",
+    ("zfs_mos", "nvpair_size_native"): "a part of nvpair_native, which is shown whole",
+    ("zfs_mos", "ddt_value_head"): "says how the value after it is compressed, which is shown as ddt_phys",
+    ("zfs_mos", "ddt_log_info"): "the first word of ddt_log_record",
 }
 
 
@@ -241,17 +246,7 @@ def rare_zfs() -> Iterator[Decoder]:
         yield from (one.decoder for one in objects._record(piece, "record[0]", kind, 0))
     for kind in (layout.TX_TRUNCATE, layout.TX_CLONE_RANGE):
         yield from (one.decoder for one in objects._record(piece, "record[0]", kind, 0))
-    mapping = SimpleNamespace(
-        big=False,
-        bonus=bytes(16) + (5).to_bytes(8, "little"),
-        last_block=0,
-        block_size=512,
-        block=lambda _: (bytes(512), False),
-        pointer=lambda _: None,
-    )
-    (entries,) = zfs_contents.MAPPING.data(mapping, "object[1]")  # type: ignore[arg-type]
-    assert len(inner(entries.decoder).decode(bytes(512))) == 5
-    yield entries.decoder
+    yield from (one.decoder for one in zfs_rare.structures())
     pointer = SimpleNamespace(compress=16, crypt=False, embedded=bytes(64), dvas=())
     compressed = SimpleNamespace(pointer=lambda _: pointer)
     found = objects.Objects._compressed(None, compressed, "object[1]")  # type: ignore[arg-type]
@@ -278,7 +273,7 @@ def test_every_schema_is_reached_by_a_place(tmp_path: Path) -> None:
         for module, name, value in schemas()
         if not reached.has(name, value) and not (module in ("kernel", "pe") and name in shown)
     }
-    assert missing <= HIDDEN.keys(), "name them in the structures of their file system, or say why not"
+    assert not missing - HIDDEN.keys(), "name them in the structures of their file system, or say why not"
     assert len(reached.names) > 100
 
 

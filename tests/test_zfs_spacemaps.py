@@ -19,7 +19,7 @@ from zfs_image import CARRIED, disks, pool
 from pybootcfg import limits
 from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded
 from pybootcfg.filesystems.zfs import Zfs, spacemap
-from pybootcfg.filesystems.zfs.inspection import Structures
+from pybootcfg.filesystems.zfs.inspection import ZfsStructures
 from pybootcfg.filesystems.zfs.spacemap import Space
 from pybootcfg.guest import Guest
 from pybootcfg.source import MemorySource
@@ -74,7 +74,7 @@ def shown(found: Iterator[Structure], shift: int, start: int = 0) -> Map:
 def metaslab_maps(filesystem: Zfs) -> dict[int, Map]:
     """Return the maps of all metaslabs by their objects."""
     found = {}
-    maps = Structures(filesystem.pool).maps
+    maps = ZfsStructures(filesystem.pool).maps
     for number, vdev in maps.vdevs.items():
         for index, map_object in vdev.objects():
             structures = maps.below(f"zfs.vdev[{number}].metaslab[{index}]")
@@ -83,7 +83,7 @@ def metaslab_maps(filesystem: Zfs) -> dict[int, Map]:
 
 
 def log_maps(filesystem: Zfs) -> dict[int, Map]:
-    maps = Structures(filesystem.pool).maps
+    maps = ZfsStructures(filesystem.pool).maps
     return {number: shown(maps.below(f"zfs.log_space_map[{txg}]"), 9) for txg, number in maps.logs.items()}
 
 
@@ -320,9 +320,9 @@ def test_more_allocated_than_there_is_has_an_error() -> None:
 
 def test_the_pool_goes_on_after_a_map_that_cannot_be_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     filesystem = pool(*disks("datasets-v15"))
-    whole = {structure.name for structure in Structures(filesystem.pool).mos.every()}
+    whole = {structure.name for structure in ZfsStructures(filesystem.pool).mos.every()}
     monkeypatch.setattr(limits.ZFS_SPACE_MAP_ENTRIES, "value", 40)
-    cut = list(Structures(filesystem.pool).mos.every())
+    cut = list(ZfsStructures(filesystem.pool).mos.every())
     faults = [structure.name for structure in cut if isinstance(structure.decoder, Fault)]
     lost = {name.partition(".space_map")[0] for name in whole - {structure.name for structure in cut}}
     assert len(faults) == len(lost) > 0

@@ -24,14 +24,14 @@ def structures(dnode: Dnode, name: str) -> Iterator[Structure]:
     """Yield the entries of a list that is an object of its own; zeros end it."""
     data = dnode.contents(limits.ZFS_CONFIG_SIZE)
     piece = Piece(data, dnode.pointer(0), name, big=dnode.big)
-    yield from entries(piece, name, 0, len(data.rstrip(b"\0")))
+    used = len(data.rstrip(b"\0"))
+    yield from entries(piece, name, 0, used + -used % layout.zfs_ace_hdr.size)
 
 
 def of_znode(dnode: Dnode, piece: Piece, name: str, start: int) -> Iterator[Structure]:
     """Yield the list in a znode that has no system attributes; `start` is where the znode begins."""
     at = layout.ZP_ACL_OFFSET
-    room = layout.zfs_acl_phys.size + layout.old_entries.size
-    if len(dnode.bonus) < at + room:
+    if len(dnode.bonus) < at + layout.zfs_acl_phys.size + layout.ZFS_ACE_SPACE:
         return
     yield piece.at(f"{name}.acl", layout.zfs_acl_phys, start + at)
     head = ordered(layout.zfs_acl_phys, big=dnode.big).decode(dnode.bonus, at)
@@ -43,11 +43,11 @@ def of_znode(dnode: Dnode, piece: Piece, name: str, start: int) -> Iterator[Stru
         if count:
             yield piece.at(f"{name}.ace", layout.zfs_oldace.repeated(count), start)
     else:
-        yield from entries(piece, name, start, min(head.z_acl_size, layout.old_entries.size))
+        yield from entries(piece, name, start, min(head.z_acl_size, layout.ZFS_ACE_SPACE))
 
 
 def entries(piece: Piece, name: str, start: int, length: int) -> Iterator[Structure]:
-    """Yield the entries in `length` bytes of a piece, what is left of them at the end too."""
+    """Yield the entries in `length` bytes of a piece; one that goes on beyond its end has an error."""
     at, end, index = start, start + length, 0
     head = ordered(layout.zfs_ace_hdr, big=piece.big)
     while at + head.size <= end:

@@ -1,0 +1,287 @@
+"""What a pool keeps about itself, as inspect shows it: histories, lists of blocks, rights, and what lies."""
+
+from __future__ import annotations
+
+import lzma
+import random
+import re
+import struct
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import zfs_rare
+from zfs_image import CARRIED, disks, pool
+from zfs_rare import ACES, OLD_ACES, RECORD, MadeObject, of_bonus, of_role, words, znode
+
+from pybootcfg import limits
+from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded
+from pybootcfg.filesystems.zfs import acl, contents, history, spacemap
+from pybootcfg.filesystems.zfs.inspection import ZfsStructures
+from pybootcfg.filesystems.zfs.spacemap import Space
+from pybootcfg.source import MemorySource
+from pybootcfg.structures import Fault, Structure
+from pybootcfg.tracing import Field
+
+NOTHING = MemorySource(b"", "none")
+
+
+def traced(structure: Structure) -> Field:
+    return structure.decoder.trace(NOTHING, structure.offset)
+
+
+def values(structure: Structure) -> dict[str, Any]:
+    return {child.name: child.value for child in traced(structure).children}
+
+
+def by_name(found: Iterator[Structure]) -> dict[str, Structure]:
+    return {structure.name: structure for structure in found}
+
+
+# --- the history, as zdb prints it --------------------------------------------------------------------------
+
+
+def commands(name: str) -> list[dict[str, Any]]:
+    """Return the records of a carried pool's history: the top pairs of each."""
+    opened = pool(*disks(name)).pool
+    number = opened.directory().number(b"history")
+    records: list[dict[str, Any]] = []
+    for structure in ZfsStructures(opened).mos.of_object(number):
+        field = traced(structure)
+        assert not field.damaged(), structure.name
+        assert not isinstance(structure.decoder, Fault)
+        if re.search(r"\.record\[\d+\]$", structure.name):
+            records.append({})
+        pair = re.search(r"\.record\[\d+\]\.nvlist\.([^.]+)$", structure.name)
+        if pair:
+            value = field.children[-1]
+            text = {child.name: child.value for child in value.children}.get("text", value.value)
+            records[-1][pair[1]] = text.rstrip(b"\0").decode("latin-1") if isinstance(text, bytes) else text
+    return records
+
+
+def printed(name: str) -> list[str]:
+    text = lzma.decompress((CARRIED / f"{name}.openzfs-zdb.xz").read_bytes()).decode()
+    return re.findall(
+        r"^ ?(\d{4}-\d\d-\d\d\.\S.*)$", text.partition("History:")[2].partition("unrecogn")[0], re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize("name", ["checksums-v5000", "datasets-v15"])
+def test_commands_are_those_that_zdb_lists(name: str) -> None:
+    """Packed as in memory by OpenZFS, in XDR by zfs-fuse; zdb leaves some kinds out, and words others."""
+    expected = printed(name)
+    assert len(expected) > 20
+    shown = []
+    for record in commands(name):
+        when = datetime.fromtimestamp(record["history time"], UTC).strftime("%Y-%m-%d.%H:%M:%S")
+        if "history command" in record:
+            shown.append(f"{when} {record['history command']}")
+        elif "internal_name" in record:
+            dataset = f" {record['dsname']} ({record['dsid']})" if "dsname" in record else ""
+            start = f"{when} [txg:{record['history txg']}] {record['internal_name']}{dataset} "
+            shown.append(start + record["history internal str"])
+        elif "ioctl" in record:
+            shown.append(f"{when} ioctl {record['ioctl']}")
+        elif "history internal event" in record:
+            shown.append(f"{when} internal {record['history txg']} {record['history internal str']}")
+    plain = [re.sub(r"\[internal .* txg:(\d+)\]", r"internal \1", line).rstrip() for line in expected]
+    assert [line.rstrip() for line in shown] == plain
+
+
+# --- objects that none of the images has --------------------------------------------------------------------
+
+
+def test_mappings_and_births_of_removed_devices() -> None:
+    found = by_name(of_role(contents.MAPPING, zfs_rare.mapping()))
+    assert values(found["made.bonus"]) == {
+        "vim_max_offset": 1 << 30,
+        "vim_bytes_mapped": 1 << 20,
+        "vim_count": 5,
+    }
+    assert len(traced(found["made.mapping[0]"]).children) == 5
+    found = by_name(of_role(contents.BIRTHS, zfs_rare.births()))
+    second = traced(found["made.births[0]"]).children[1]
+    assert [child.value for child in second.children] == [0x2000, 6]
+
+
+def test_records_of_a_log_of_deduplicated_blocks() -> None:
+    found = by_name(of_role(contents.DDT_LOG, zfs_rare.ddt_log(RECORD, RECORD)))
+    assert sorted(found) == ["made.bonus", "made.record[0]", "made.record[1]"]
+    record = traced(found["made.record[1]"])
+    parts = {child.name: child for child in record.children}
+    assert (parts["type"].symbol, parts["reclen"].value, parts["entry_class"].symbol) == (
+        "ENTRY",
+        120,
+        "DUPLICATE",
+    )
+    assert [child.value for child in parts["dlre_phys"].children[1:]] == [3, 77, 1_700_000_000]
+    assert parts["dlre_key"].children[1].value == 0x0F0003_0007
+
+
+def test_counts_of_cloned_blocks() -> None:
+    found = by_name(of_role(contents.CLONES, zfs_rare.clones()))
+    assert values(found["made.bonus"])["bvp_rangesize"] == 16 << 20
+    assert [child.value for child in traced(found["made.entcounts[0]"]).children] == [1, 0, 0, 9]
+
+
+def test_lists_of_blocks_have_heads_of_four_lengths() -> None:
+    for length, last in (
+        (16, "bpo_bytes"),
+        (32, "bpo_uncomp"),
+        (48, "bpo_num_subobjs"),
+        (56, "bpo_num_freed"),
+    ):
+        made = MadeObject(b"", words(*range(7))[:length], bonus_type=6)
+        (head,) = of_bonus(made)
+        assert list(values(head))[-1] == last
+        assert traced(head).size == length
+
+
+def test_entries_of_access_control_lists() -> None:
+    (owner, group, typed, everyone) = map(traced, acl.structures(MadeObject(ACES), "made"))  # type: ignore[arg-type]
+    assert [one.size for one in (owner, group, typed, everyone)] == [8, 16, 48, 8]
+    assert owner.children[1].symbol == "owner"
+    assert (group.children[0].symbol, group.children[2].symbol, group.children[3].value) == (
+        "DENY",
+        "write_data",
+        1000,
+    )
+    assert everyone.children[1].symbol == "everyone"
+
+
+def test_access_control_lists_of_older_files() -> None:
+    found = by_name(of_bonus(MadeObject(b"", znode(0, OLD_ACES, size=2), bonus_type=17)))
+    assert [child.children[0].value for child in traced(found["made.bonus.ace"]).children] == [1, 2]
+    found = by_name(of_bonus(MadeObject(b"", znode(1, ACES[:24], size=24), bonus_type=17)))
+    assert {"made.bonus", "made.bonus.acl", "made.bonus.ace[0]", "made.bonus.ace[1]"} == found.keys()
+    found = by_name(of_bonus(MadeObject(b"", znode(1, ACES, size=80, external=7), bonus_type=17)))
+    assert {"made.bonus", "made.bonus.acl"} == found.keys()
+
+
+# --- the ring ---------------------------------------------------------------------------------------------
+
+
+def record(text: bytes) -> bytes:
+    """Return a record of one pair, packed as in memory."""
+    name = b"history command\0"
+    value = text.ljust(-(-len(text) // 8) * 8, b"\0")
+    pair = struct.pack("<ihhiI", 16 + len(name) + len(value), len(name), 0, 1, 9) + name + value
+    packed = b"\0\1\0\0" + struct.pack("<iI", 0, 1) + pair + bytes(4)
+    return struct.pack("<Q", len(packed)) + packed
+
+
+def ring(first: bytes, others: bytes, *, start: int, length: int) -> MadeObject:
+    """Return a history of `length` bytes whose later records begin at byte `start`, counted on."""
+    data = bytearray(len(first) + length)
+    data[: len(first)] = first
+    for index, byte in enumerate(others):
+        data[len(first) + (start - len(first) + index) % length] = byte
+    head = words(len(first), len(first) + length, start, start + len(others), 0)
+    return MadeObject(bytes(data), head, kind=29, bonus_type=30)
+
+
+def texts(made: MadeObject) -> list[bytes]:
+    return [
+        values(structure)["value"].rstrip(b"\0")
+        for structure in history.structures(made, "made")  # type: ignore[arg-type]
+        if structure.name.endswith("history command")
+    ]
+
+
+def test_records_go_on_at_the_start_of_the_ring() -> None:
+    created, older, newer = record(b"zpool create"), record(b"zfs set a=b"), record(b"zfs snapshot")
+    for start in range(1000, 1300, 7):
+        made = ring(created, older + newer, start=start, length=300)
+        assert texts(made) == [b"zpool create", b"zfs set a=b", b"zfs snapshot"]
+
+
+def test_a_history_of_nothing_but_the_creation() -> None:
+    assert texts(ring(record(b"zpool create"), b"", start=len(record(b"zpool create")), length=200)) == [
+        b"zpool create"
+    ]
+
+
+@pytest.mark.parametrize("length", [0, 1 << 20, 1 << 63])
+def test_a_record_that_leads_out_of_the_history_ends_it(length: int) -> None:
+    made = ring(record(b"zpool create"), struct.pack("<Q", length), start=400, length=300)
+    found = history.structures(made, "made")  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match="leads out of the history"):
+        list(found)
+
+
+@pytest.mark.parametrize("head", [words(9, 9, 0, 0, 0), words(0, 100, 0, 101, 0), words(0, 1 << 50, 0, 1, 0)])
+def test_a_history_that_makes_no_sense_is_refused(head: bytes) -> None:
+    found = history.structures(MadeObject(bytes(512), head), "made")  # type: ignore[arg-type]
+    with pytest.raises(ImageError, match="makes no sense"):
+        list(found)
+
+
+def test_a_damaged_list_costs_its_own_record() -> None:
+    bad = bytearray(record(b"zfs destroy"))
+    bad[20:24] = struct.pack("<i", 10_000)  # the size of its pair
+    made = ring(record(b"zpool create"), bytes(bad) + record(b"zfs create"), start=400, length=400)
+    assert texts(made) == [b"zpool create", b"zfs create"]
+    found = by_name(history.structures(made, "made"))  # type: ignore[arg-type]
+    assert isinstance(found["made.record[1].fault"].decoder, Fault)
+
+
+def test_lists_within_each_other_have_the_names_of_both() -> None:
+    inner = struct.pack("<ihhiI", 32, 2, 0, 1, 8) + b"a\0".ljust(8, b"\0") + struct.pack("<Q", 7) + bytes(4)
+    outer = struct.pack("<ihhiI", 48, 4, 0, 1, 19) + b"out\0".ljust(8, b"\0") + bytes(24) + inner
+    packed = b"\0\1\0\0" + struct.pack("<iI", 0, 1) + outer + bytes(4)
+    made = ring(struct.pack("<Q", len(packed)) + packed, b"", start=len(packed) + 8, length=200)
+    found = by_name(history.structures(made, "made"))  # type: ignore[arg-type]
+    assert values(found["made.record[0].nvlist.out.a"])["value"] == 7
+
+
+# --- what lies ----------------------------------------------------------------------------------------------
+
+
+def test_a_log_without_end_meets_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits.ZFS_SPACE_MAP_ENTRIES, "value", 3)
+    with pytest.raises(LimitExceeded):
+        list(of_role(contents.DDT_LOG, zfs_rare.ddt_log(RECORD, RECORD, RECORD, RECORD)))
+
+
+def test_counts_beyond_the_object_are_held_to_it() -> None:
+    made = MadeObject(bytes(1024), words(0, 0, 1 << 62))
+    found = by_name(of_role(contents.MAPPING, made))
+    assert sorted(found) == ["made.bonus", "made.mapping[0]", "made.mapping[1]"]
+
+
+NOISE: dict[str, Callable[[MadeObject], Iterator[Structure]]] = {
+    "history": lambda made: history.structures(made, "made"),  # type: ignore[arg-type]
+    "native": lambda made: history._packed(
+        zfs_rare.Piece(bytes(8) + made.block(0)[0], None, "", big=False), "made"
+    ),
+    "acl": lambda made: acl.structures(made, "made"),  # type: ignore[arg-type]
+    "ddt": lambda made: of_role(contents.DDT_LOG, made),
+    "mapping": lambda made: of_role(contents.MAPPING, made),
+    "clones": lambda made: of_role(contents.CLONES, made),
+    "bpobj": lambda made: of_role(contents._BY_TYPE[5], made),
+    "elements": lambda made: of_role(contents._BY_TYPE[2], made),
+    "space map": lambda made: spacemap.entries(made, "made", Space(9, {None: 1 << 20})),  # type: ignore[arg-type]
+    "bonus": of_bonus,
+}
+
+
+@pytest.mark.parametrize("kind", NOISE)
+def test_noise_is_shown_or_refused(kind: str) -> None:
+    chance = random.Random(kind)  # noqa: S311
+    for number in range(150):
+        data, bonus = bytearray(chance.randbytes(1024)), bytearray(chance.randbytes(320))
+        if number % 2:  # small numbers lead further
+            data[1::2] = bytes(512)
+            bonus[2:] = bytes(318)
+        if kind == "native":
+            data[:4] = b"\0\1\0\0"
+        made = MadeObject(
+            bytes(data), bytes(bonus), kind=8, bonus_type=chance.choice([3, 4, 6, 7, 12, 16, 17, 30, 51])
+        )
+        try:
+            for structure in NOISE[kind](made):
+                traced(structure)
+        except BootcfgError:
+            continue
