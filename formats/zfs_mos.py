@@ -164,6 +164,23 @@ _ddt_key = (
 )
 ddt_key = Struct(*_ddt_key)
 
+DDT_KEY_FLAGS = b"flags"
+DDT_FLAG_FLAT = 1
+DDT_ZAP_COMPRESS_FUNCTION = (0, 7)  # of the first byte of a value; the value follows, compressed
+DDT_ZAP_COMPRESS_BYTEORDER = (7, 1)  # 1: little-endian
+
+ddt_value_head = Int8un
+
+ddt_phys = Array(
+    4,  # by number of copies, from none given
+    Struct(
+        "ddp_dva" / Array(6, Int64un),
+        "ddp_refcnt" / Int64un * "references",
+        "ddp_phys_birth" / Int64un * "txg",
+    ),
+)
+"""The value of an entry before the feature fast_dedup."""
+
 ddt_phys_flat = Struct(
     "ddp_dva" / Array(6, Int64un),
     "ddp_refcnt" / Int64un * "references",

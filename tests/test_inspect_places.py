@@ -171,6 +171,7 @@ HIDDEN = {
     ("zfs_spacemap", "space_map_word"): "the first word of entries, which tells their length",
     ("zfs_spacemap", "metaslab_object"): "shown as zfs.vdev[0].metaslab[1].object, which --all has elsewhere",
     ("zfs_mos", "nvpair_size_native"): "a part of nvpair_native, which is shown whole",
+    ("zfs_mos", "ddt_value_head"): "says how the value after it is compressed, which is shown as ddt_phys",
     ("zfs_mos", "ddt_log_info"): "the first word of ddt_log_record",
 }
 

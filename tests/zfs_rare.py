@@ -121,5 +121,6 @@ def structures() -> Iterator[Structure]:
         (bytes(96), contents.layout.bookmark_phys),
         (bytes(24), contents.layout.bookmark_phys_v1),
         (bytes(4096), contents.layout.ddt_histogram),
+        (bytes(256), contents.layout.ddt_phys),
     ):
-        yield from contents._value(MadeObject(data), "made", b"name", data, decoder)  # type: ignore[arg-type]
+        yield from contents._record_at(MadeObject(data), "made", data, decoder, big=True)  # type: ignore[arg-type]

@@ -9,6 +9,7 @@ from pybootcfg import limits, schema
 from pybootcfg.errors import printable
 from pybootcfg.filesystems.zfs import acl, history, spacemap, zap_inspection
 from pybootcfg.filesystems.zfs.blkptr import bits, ordered
+from pybootcfg.filesystems.zfs.compression import decompress
 from pybootcfg.filesystems.zfs.dmu import Dnode, ObjectSet
 from pybootcfg.filesystems.zfs.pieces import Piece, arrays, block_piece, nvlists
 from pybootcfg.filesystems.zfs.spacemap import Space
@@ -156,20 +157,42 @@ def bookmarks(objects: ObjectSet, dnode: Dnode, name: str) -> Iterator[Structure
     for entry in Zap(of).entries():
         long = len(entry.data) >= layout.bookmark_phys.size
         decoder = layout.bookmark_phys if long else layout.bookmark_phys_v1
-        yield from _value(of, f"{name}.bookmark", entry.name, entry.data, decoder)
+        part = f"{name}.bookmark[{printable(entry.name)}]"
+        yield from _record_at(of, part, entry.data, decoder, big=True)
 
 
-def _value(dnode: Dnode, name: str, key: bytes, data: bytes, decoder: Decoder) -> Iterator[Structure]:
-    """Yield the value of an entry of a ZAP as the record that it is; it lies in pieces in the last leaf."""
+def _record_at(dnode: Dnode, name: str, data: bytes, decoder: Decoder, *, big: bool) -> Iterator[Structure]:
+    """Yield a part of an entry of a ZAP as the record that it is; it lies in pieces in some leaf."""
     if len(data) >= decoder.size:
-        piece = Piece(data, dnode.pointer(dnode.last_block), name, big=True)
-        yield piece.at(f"{name}[{printable(key)}]", decoder, 0)
+        piece = Piece(data, dnode.pointer(dnode.last_block), name, big=big)
+        yield piece.at(name, decoder, 0)
 
 
 def _ddt_statistics(dnode: Dnode, name: str) -> Iterator[Structure]:
     yield from zap_inspection.structures(dnode, f"{name}.zap")
     for entry in Zap(dnode).entries():
-        yield from _value(dnode, f"{name}.histogram", entry.name, entry.data, layout.ddt_histogram)
+        part = f"{name}.histogram[{printable(entry.name)}]"
+        yield from _record_at(dnode, part, entry.data, layout.ddt_histogram, big=True)
+
+
+def _ddt_table(decoder: Decoder) -> Role:
+    """Return the role of a table of deduplicated blocks; an entry is its compressed value's `decoder`."""
+
+    def yields(dnode: Dnode, name: str) -> Iterator[Structure]:
+        yield from zap_inspection.structures(dnode, f"{name}.zap")
+        budget = limits.ZFS_SPACE_MAP_ENTRIES.budget(name)
+        for index, entry in enumerate(Zap(dnode).entries()):
+            budget.spend()
+            part = f"{name}.ddt[{index}]"
+            yield from _record_at(dnode, f"{part}.key", entry.name, layout.ddt_key, big=True)
+            if entry.data:
+                head = layout.ddt_value_head.decode(entry.data)
+                function = bits(head, layout.DDT_ZAP_COMPRESS_FUNCTION)
+                value = decompress(function, entry.data[1:], decoder.size)
+                big = not bits(head, layout.DDT_ZAP_COMPRESS_BYTEORDER)
+                yield from _record_at(dnode, f"{part}.phys", value, decoder, big=big)
+
+    return Role(yields)
 
 
 def _ddt_log(dnode: Dnode, name: str) -> Iterator[Structure]:
@@ -204,6 +227,8 @@ BIRTHS = records(
     layout.vdev_indirect_birth_entry_phys, "births", layout.vdev_indirect_birth_phys, "vib_count"
 )
 UNFLUSHED = array(spacemap_layout.metaslab_unflushed_phys, "unflushed")
+DDT_TABLE = _ddt_table(layout.ddt_phys)
+DDT_FLAT_TABLE = _ddt_table(layout.ddt_phys_flat)
 DDT_LOG = Role(_ddt_log, _record_bonus(layout.ddt_log_header))
 CLONES = Role(array(layout.brt_entcount, "entcounts").data, _record_bonus(layout.brt_vdev_phys))
 
@@ -215,6 +240,7 @@ _BY_TYPE: dict[int, Role] = {
     dmu_layout.DMU_OT_BPOBJ: Role(_block_pointers),
     dmu_layout.DMU_OT_SPACE_MAP: space_map(Space()),
     dmu_layout.DMU_OT_SPA_HISTORY: Role(history.structures),
+    dmu_layout.DMU_OT_DDT_ZAP: DDT_TABLE,
     dmu_layout.DMU_OT_DDT_STATS: Role(_ddt_statistics),
     dmu_layout.DMU_OT_ACL: Role(acl.structures),
 }

@@ -55,6 +55,10 @@ def _deduplication(pool: Pool, number: int) -> Iterator[tuple[int, Role]]:
         dmu_layout.DMU_OT_DDT_STATS,
         dmu_layout.DMU_OT_DDT_ZAP,
     ):  # the directory of one checksum
-        for entry in Zap(dnode).entries():
+        directory = Zap(dnode)
+        flat = directory.number(layout.DDT_KEY_FLAGS) & layout.DDT_FLAG_FLAT
+        for entry in directory.entries():
             if entry.name.startswith(layout.DDT_LOG):
                 yield entry.number, contents.DDT_LOG
+            elif entry.name.startswith(layout.DMU_POOL_DDT) and flat:
+                yield entry.number, contents.DDT_FLAT_TABLE
