@@ -3,152 +3,114 @@
 from __future__ import annotations
 
 import base64
-import hashlib
+import functools
 import json
 import os
 import sys
 from datetime import UTC, datetime
+from itertools import islice
+from json.encoder import encode_basestring_ascii as quoted
 
-from pybootcfg import extraction, limits
+from pybootcfg import extraction
 from pybootcfg.cli.commands import open_guest, report
 from pybootcfg.cli.paths import Located, locate
 from pybootcfg.cli.progress import Progress
+from pybootcfg.cli.tree import Failures, direct, walk
 from pybootcfg.errors import BootcfgError, GuestFileMissing, ImageError, printable
 from pybootcfg.filesystems.base import Node
 from pybootcfg.guest import decode
 from pybootcfg.kind import Kind
-from pybootcfg.results import dump_json
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from typing import Any
 
+    from pybootcfg.guest import Guest
 
-class Failures:
-    """The files that could not be read, as they appear: JSON rows, and the exit status they call for."""
-
-    def __init__(self) -> None:
-        self.rows: list[dict[str, str]] = []
-        self.status = 0
-
-    def add(self, path: str, error: BootcfgError | OSError) -> None:
-        """Note that `path` could not be read."""
-        status = error.exit_status if isinstance(error, BootcfgError) else 1
-        self.status = max(self.status, status)
-        limits.LISTED_FAILURES.check(len(self.rows))
-        self.rows.append({"path": path, "error": str(error)})
-
-
-def walk(node: Node, path: str, failures: Failures) -> Iterator[tuple[str, Node]]:
-    """Yield the node and all below it with their paths, sorted bytewise by path.
-
-    Sorting takes one directory's names at a time: a directory's contents sort behind its name
-    followed by a slash, which need not be right behind the directory itself.
-    """
-    count = limits.LISTED_FILES.budget(path)
-    yield path, node
-    prefix = path if path.endswith("/") else path + "/"
-    # Each level: the open directories' keys, and an iterator over (name or name/, node) in order.
-    stack = [(prefix, node.key, _sorted(node, path, failures))]
-    while stack:
-        prefix, _, entries = stack[-1]
-        item = next(entries, None)
-        if item is None:
-            stack.pop()
-            continue
-        name, child = item
-        if name.endswith("/"):
-            below = prefix + name
-            if any(child.key == key for _, key, _ in stack):
-                failures.add(below.rstrip("/"), ImageError("the directory contains itself"))
-                continue
-            try:
-                limits.PATH_DEPTH.check(len(stack), below)
-            except BootcfgError as error:
-                failures.add(below.rstrip("/"), error)
-                continue
-            stack.append((below, child.key, _sorted(child, below.rstrip("/"), failures)))
-        else:
-            count.spend()
-            yield prefix + name, child
-
-
-def _sorted(folder: Node, path: str, failures: Failures) -> Iterator[tuple[str, Node]]:
-    """Return a directory's entries, directories twice: as themselves, and as `name/` for their contents."""
-    items: list[tuple[bytes, Node]] = []
-    try:
-        if folder.kind is not Kind.DIRECTORY:
-            return iter(())
-        for name, node in folder.entries():
-            items.append((name, node))
-            try:
-                if node.kind is Kind.DIRECTORY:
-                    items.append((name + b"/", node))
-            except (BootcfgError, OSError):
-                continue  # the listing itself meets the error again, and reports it
-    except (BootcfgError, OSError) as error:
-        failures.add(path, error)
-    items.sort(key=lambda item: item[0])
-    return iter([(decode(name), node) for name, node in items])
+ROWS_WRITTEN = 256  # rows of JSON that are written at once
 
 
 def ls(options: argparse.Namespace) -> int:
     """Print a directory, or all below it."""
     place = locate(open_guest(options), options.place)
     failures = Failures()
-    listing = walk(place.node, place.path, failures) if options.recursive else _direct(place, failures)
-    rows = _rows(listing, failures, digest=options.sha256)
+    listing = (walk if options.recursive else direct)(place.node, place.path, failures)
+    form = _json_row if options.json else _text
+    rows = failures.ended(_rows(listing, form, failures, digest=options.sha256), place.path)
     if options.json:
-        _print_json(place, rows, failures)
-    else:
-        for row in rows:
-            print(_text(row))
-        for failure in failures.rows:
-            print(f"pybootcfg: {printable(failure['path'])}: {printable(failure['error'])}", file=sys.stderr)
+        _print_document({"schema": 1, "volume": place.volume.name}, rows, failures)
+        return failures.status
+    for row in rows:
+        print(row)
+    _complain(failures)
     return failures.status
 
 
-def _direct(place: Located, failures: Failures) -> Iterator[tuple[str, Node]]:
-    if place.node.kind is not Kind.DIRECTORY:
-        yield place.path, place.node
-        return
-    prefix = place.path.rstrip("/") + "/"
-    for name, node in _sorted(place.node, place.path, failures):
-        if not name.endswith("/"):
-            yield prefix + name, node
+def _print_document(head: dict[str, Any], rows: Iterator[str], failures: Failures) -> None:
+    """Print `head`, the rows and what failed as JSON, some rows at a time, so that memory does not grow."""
+    out = sys.stdout
+    out.write(json.dumps(head).removesuffix("}") + ', "files": [')
+    separator = "\n"
+    while some := list(islice(rows, ROWS_WRITTEN)):
+        out.write(separator + ",\n".join(some))
+        separator = ",\n"
+    errors = ",\n".join(json.dumps(row) for row in failures.rows)
+    out.write(f'\n], "errors": [{errors}]}}\n')
+
+
+def _complain(failures: Failures) -> None:
+    for failure in failures.rows:
+        print(f"pybootcfg: {printable(failure['path'])}: {printable(failure['error'])}", file=sys.stderr)
 
 
 def _rows(
-    listing: Iterator[tuple[str, Node]], failures: Failures, *, digest: bool
-) -> Iterator[dict[str, Any]]:
+    listing: Iterator[tuple[str, Node]],
+    form: Callable[[str, Node, str | None], str],
+    failures: Failures,
+    *,
+    digest: bool,
+) -> Iterator[str]:
+    """Yield a line for each file that can be read, as `form` makes it of path, node and digest."""
     digests: dict[Any, str] = {}  # of hard links, so that each file is read once
     for path, node in listing:
         try:
-            row = _row(path, node)
-            if digest and row["type"] == Kind.FILE:
-                row["sha256"] = _sha256(node, digests)
+            yield form(path, node, _sha256(node, digests) if digest and node.kind is Kind.FILE else None)
         except (BootcfgError, OSError) as error:
             failures.add(path, error)
-            continue
-        yield row
 
 
-def _row(path: str, node: Node) -> dict[str, Any]:
-    row: dict[str, Any] = {"path": path, "type": str(node.kind)}
-    if node.kind is Kind.SYMLINK:
-        target = decode(node.target())
-        row["size"] = len(node.target())
-        row["target"] = target
+def _row(path: str, node: Node, digest: str | None = None) -> dict[str, Any]:
+    kind, size, mode, mtime = node.status()
+    row: dict[str, Any] = {"path": path, "type": str(kind)}
+    if kind is Kind.SYMLINK:
+        target = node.target()
+        row["size"] = len(target)
+        row["target"] = decode(target)
         return row
-    if node.kind is Kind.FILE:
-        row["size"] = node.size
-    if node.mode is not None:
-        row["mode"] = f"{node.mode:04o}"
-    if node.mtime is not None:
-        row["mtime"] = _time(node.mtime)
+    if kind is Kind.FILE:
+        row["size"] = size
+    if mode is not None:
+        row["mode"] = f"{mode:04o}"
+    if mtime is not None:
+        row["mtime"] = _time(mtime)
+    if digest is not None:
+        row["sha256"] = digest
     return row
+
+
+def _json_row(path: str, node: Node, digest: str | None) -> str:
+    """Return a row as `json.dumps` writes it, but for a plain file, of which there are many, sooner."""
+    kind, size, mode, mtime = node.status()
+    if kind is not Kind.FILE or mode is None or mtime is None or digest is not None:
+        return json.dumps(_row(path, node, digest))
+    return f'{{"path": {quoted(path)}, "type": "file", "size": {size}, {_mode_and_time(mode, mtime)}'
+
+
+@functools.lru_cache(maxsize=1024)
+def _mode_and_time(mode: int, seconds: int) -> str:
+    return json.dumps({"mode": f"{mode:04o}", "mtime": _time(seconds)})[1:]
 
 
 def _time(seconds: int) -> str | None:
@@ -159,6 +121,8 @@ def _time(seconds: int) -> str | None:
 
 
 def _sha256(node: Node, digests: dict[Any, str]) -> str:
+    import hashlib  # which takes long
+
     known = digests.get(node.key)
     if known:
         return known
@@ -169,25 +133,14 @@ def _sha256(node: Node, digests: dict[Any, str]) -> str:
     return hasher.hexdigest()
 
 
-def _print_json(place: Located, rows: Iterator[dict[str, Any]], failures: Failures) -> None:
-    """Print the document row by row, so that memory does not grow with the tree."""
-    out = sys.stdout
-    out.write(f'{{"schema": 1, "volume": {json.dumps(place.volume.name)}, "files": [')
-    separator = "\n"
-    for row in rows:
-        out.write(separator + json.dumps(row))
-        separator = ",\n"
-    errors = ",\n".join(json.dumps(row) for row in failures.rows)
-    out.write(f'\n], "errors": [{errors}]}}\n')
-
-
-def _text(row: dict[str, Any]) -> str:
+def _text(path: str, node: Node, digest: str | None) -> str:
+    row = _row(path, node, digest)
     size = row.get("size", "-")
     target = f" -> {printable(row['target'])}" if "target" in row else ""
-    digest = f"{row['sha256']}  " if "sha256" in row else ""
+    shown_digest = f"{digest}  " if digest is not None else ""
     when = row.get("mtime") or "-"
-    path = printable(row["path"])
-    return f"{row['type']:<8}{row.get('mode', '-'):>5}{size:>14}  {when:<20}  {digest}{path}{target}"
+    start = f"{row['type']:<8}{row.get('mode', '-'):>5}{size:>14}  {when:<20}  "
+    return f"{start}{shown_digest}{printable(path)}{target}"
 
 
 def cat(options: argparse.Namespace) -> int:
@@ -226,32 +179,36 @@ def extract(options: argparse.Namespace) -> int:
     guest = open_guest(options)
     failures = Failures()
     os.makedirs(options.output, exist_ok=True)
-    status = 0
-    done: list[dict[str, Any]] = []
     with Progress(options) as progress:
-        for wanted in options.places:
-            try:
-                place = locate(guest, wanted)
-            except BootcfgError as error:
-                status = max(status, report(error))
-                continue
-            _extract_place(place, options.output, failures, progress, done if options.json else None)
-    if options.json:
-        document = {"schema": 1, "files": done, "errors": failures.rows}
-        sys.stdout.write(dump_json(document).decode())
-        return max(status, failures.status)
-    for failure in failures.rows:
-        print(f"pybootcfg: {printable(failure['path'])}: {printable(failure['error'])}", file=sys.stderr)
-    return max(status, failures.status)
+        rows = _extracted(guest, options, failures, progress)
+        if options.json:
+            _print_document({"schema": 1}, map(json.dumps, rows), failures)
+        else:
+            for _ in rows:
+                pass
+    if not options.json:
+        _complain(failures)
+    return failures.status
+
+
+def _extracted(
+    guest: Guest, options: argparse.Namespace, failures: Failures, progress: Progress
+) -> Iterator[dict[str, Any]]:
+    """Copy all places; yield a row for each file that was copied."""
+    for wanted in options.places:
+        try:
+            place = locate(guest, wanted)
+        except BootcfgError as error:
+            failures.status = max(failures.status, report(error))
+            continue
+        rows = _extract_place(place, options.output, failures, progress)
+        yield from failures.ended(rows, place.path)
 
 
 def _extract_place(
-    place: Located, output: str, failures: Failures, progress: Progress, done: list[dict[str, Any]] | None
-) -> None:
-    """Copy one place, and add to `done` what was copied.
-
-    What the place is called below `output` is the last name of its path.
-    """
+    place: Located, output: str, failures: Failures, progress: Progress
+) -> Iterator[dict[str, Any]]:
+    """Copy one place; what it is called below `output` is the last name of its path."""
     base = place.path.rpartition("/")[2]
     prefix = place.path.rstrip("/")
     for path, node in walk(place.node, place.path, failures):
@@ -259,12 +216,11 @@ def _extract_place(
         names = [name for name in (base, *below.split("/")) if name]
         try:
             _extract_node(node, output, names, progress)
-            if done is not None:
-                done.append(
-                    {**_row(f"{place.volume.name}:{path}", node), "output": os.path.join(output, *names)}
-                )
+            row = _row(f"{place.volume.name}:{path}", node)
         except (BootcfgError, OSError) as error:
             failures.add(path, error)
+            continue
+        yield {**row, "output": os.path.join(output, *names)}
 
 
 def _extract_node(node: Node, output: str, names: list[str], progress: Progress) -> None:

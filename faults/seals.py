@@ -201,7 +201,7 @@ def _ext_extents(note: _Note, _: Any, mapping: Any, data: bytes, offset: int) ->
         note(mapping.blocks.source, offset, [(0, tail)], [(tail, 0, 4)], compute)
 
 
-def _ext_directory(note: _Note, _: Any, directory: Any, data: bytes, offset: int) -> None:
+def _ext_directory(note: _Note, _: Any, directory: Any, data: bytes, offset: int, *__: Any) -> None:
     if not directory.blocks.superblock.metadata_csum:
         return
     module: Any = importlib.import_module("pybootcfg.filesystems.ext.directory")

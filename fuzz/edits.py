@@ -128,6 +128,14 @@ class Holds(int):
     __xor__ = __rxor__ = __or__ = __rand__ = __and__
 
 
+class HeldBytes(bytes):
+    """The same for checksums side by side, as bytes."""
+
+    def startswith(self, *_: object) -> bool:  # type: ignore[override]
+        """Whether they are those that are stored: always."""
+        return True
+
+
 class HeldWords(tuple[Any, ...]):
     """The same for a checksum of several words."""
 
@@ -147,6 +155,10 @@ def _holds(*_: object, **__: object) -> Holds:
     return Holds()
 
 
+def _records_hold(data: bytes, size: int) -> list[Holds]:
+    return [Holds()] * (len(data) // size)
+
+
 @functools.cache
 def _replacements() -> tuple[tuple[Any, str, Any], ...]:
     """Return every place that a checksum is computed through: module, name, what takes its place.
@@ -161,12 +173,13 @@ def _replacements() -> tuple[tuple[Any, str, Any], ...]:
         if name in vars(module) and module.__name__ != "pybootcfg.checksums"
     ]
     from pybootcfg.filesystems import exfat
-    from pybootcfg.filesystems.ext import inode
+    from pybootcfg.filesystems.ext import directory, glances, inode
     from pybootcfg.volumes import gpt, vtoc
 
     return (
         *found,
-        (inode, "crc32c_records", lambda data, size: [Holds()] * (len(data) // size)),
+        *((module, "crc32c_records", _records_hold) for module in (directory, inode)),
+        (glances, "crc32c_planes", lambda *_: HeldBytes()),
         (gpt, "zlib", types.SimpleNamespace(crc32=_holds)),
         (vtoc, "_checksum_holds", lambda _: True),
         (exfat, "_checksum", _holds),

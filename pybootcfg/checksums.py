@@ -9,6 +9,10 @@ its own.  So a long message is folded: every word at an even place is moved over
 One round moves all words at once, with sixteen `bytes.translate` (four input by four output bytes)
 and XORs of long integers: about 10 nanoseconds a byte, where a byte-wise loop takes 80.  The same
 rounds give the registers of many records side by side (`crc32c_records`).
+
+Records of a table are alike, and most of their bytes the same or zero.  There it is quicker to take, for
+each place in a record, the bytes that all records have there: what each leaves behind, once all bytes after
+it are through, is one look-up (`crc32c_planes`).
 """
 
 from __future__ import annotations
@@ -18,6 +22,10 @@ import sys
 from array import array
 
 from pybootcfg.errors import UsageError
+from pybootcfg.values import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 CASTAGNOLI = 0x82F63B78  # the polynomial of CRC-32C, highest power in the lowest bit
 ANSI = 0xA001  # the polynomial of CRC-16, likewise
@@ -75,6 +83,44 @@ def crc32c_records(data: bytes, size: int) -> list[int]:
     count = len(lanes) // 4
     bytewise = zip(*(lanes[lane * count : (lane + 1) * count] for lane in range(4)), strict=True)
     return [a | b << 8 | c << 16 | d << 24 for a, b, c, d in bytewise]
+
+
+def crc32c_planes(planes: Iterable[tuple[int, bytes]], count: int, register: int) -> bytes:
+    """Return the registers after `count` messages of one length: the lowest bytes of all, the next ones, ...
+
+    A plane is (how many bytes of a message follow, the byte that each message has there); of bytes that
+    are zero in all messages there need be none.  `register` is that after a message of zeros.
+    """
+    moved = 0
+    for behind, plane in planes:
+        if plane == plane[:1] * count:
+            register ^= _left_behind(plane[0], behind)
+            continue
+        left = b"".join([plane.translate(output) for output in _byte_translations(behind)])
+        moved ^= int.from_bytes(left, "little")
+    lanes = b"".join([bytes([byte]) * count for byte in register.to_bytes(4, "little")])
+    return (moved ^ int.from_bytes(lanes, "little")).to_bytes(len(lanes), "little")
+
+
+def byte_planes(records: bytes, size: int) -> Iterator[tuple[int, bytes]]:
+    """Yield (place, the byte that each record has there) for places where not all are zero.
+
+    Records have `size` bytes, a multiple of 8.
+    """
+    words = array("Q", records)
+    per_record = size // 8
+    zeros = bytes(len(records) // per_record)
+    for index in range(per_record):
+        column = words[index::per_record].tobytes()
+        if column != zeros:
+            for byte in range(8):
+                yield 8 * index + byte, column[byte::8]
+
+
+def word_planes(words: Iterable[int]) -> tuple[bytes, ...]:
+    """Return the lowest bytes of all 32-bit numbers, the next ones, and so on."""
+    packed = array("I", words).tobytes()
+    return tuple(packed[place::4] for place in _PLACES)
 
 
 def crc32c_zeros(register: int, count: int) -> int:
@@ -152,11 +198,23 @@ def _tables(step: int) -> _Tables:
 @functools.cache
 def _translations(step: int) -> tuple[tuple[bytes, ...], ...]:
     """Return `_tables(step)` for `bytes.translate`: for each input byte, each output byte."""
-    translations = []
-    for table in _tables(step):
-        words = array("I", table).tobytes()
-        translations.append(tuple(words[place::4] for place in _PLACES))
-    return tuple(translations)
+    return tuple(map(word_planes, _tables(step)))
+
+
+@functools.lru_cache(maxsize=1024)
+def _byte_translations(behind: int) -> tuple[bytes, ...]:
+    """Return, for each byte of a register, what one byte and `behind` zero bytes after it make of it."""
+    table = [0]
+    for bit in range(8):
+        register = _left_behind(1 << bit, behind)
+        table += [value ^ register for value in table]
+    return word_planes(table)
+
+
+@functools.lru_cache(maxsize=4096)
+def _left_behind(byte: int, behind: int) -> int:
+    """Return the register, starting from zero, after one byte and `behind` zero bytes."""
+    return crc32c_zeros(_CRC32C[byte], behind)
 
 
 def _moved(lanes: bytes, step: int) -> int:

@@ -28,7 +28,7 @@ from pybootcfg.errors import ImageError
 from pybootcfg.values import TYPE_CHECKING, NamedTuple, Protocol, named_tuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any, Literal
 
     from construct import Construct
@@ -152,6 +152,7 @@ class _Unpacker:
         self.integer = codes if plan.kind == "integer" and plan.expected is None else ""
         #: turns all unpacked values into the value; for flat records straight into the named tuple
         self.whole = self._whole(build)
+        self.is_flat = isinstance(build, _FlatRecord) and not self.checks
 
     def _whole(self, build: _Build | None) -> Callable[[tuple[Any, ...]], Any]:
         if isinstance(build, _FlatRecord):
@@ -172,6 +173,14 @@ class _Unpacker:
                 offset=offset,
                 structure=structure,
             )
+
+    def integer_code(self, plan: Plan) -> str:
+        """Return the struct code of an integer; TypeError for what takes more than that."""
+        if plan.kind == "integer" and plan.expected is None:
+            code, _, build = self._compile_integer(plan)
+            if build is None:
+                return code
+        raise TypeError(f"a plain integer wanted, not {plan}")
 
     def _compile(self, plan: Plan, index: int, offset: int) -> tuple[str, int, _Build | None]:
         """Return (struct codes, how many values they unpack to, builder or None for the value itself)."""
@@ -331,9 +340,12 @@ class Decoder:
         return Decoder(self.name, Array(count, self.schema), self.order)
 
     @functools.cached_property
+    def _plan(self) -> Plan | None:
+        return self._form.plan if isinstance(self._form, Prepared) else _lower(self._form, self.name)
+
+    @functools.cached_property
     def _unpacker(self) -> _Unpacker | None:
-        plan = self._form.plan if isinstance(self._form, Prepared) else _lower(self._form, self.name)
-        return _Unpacker(plan, self.order) if plan else None
+        return _Unpacker(self._plan, self.order) if self._plan else None
 
     @functools.cached_property
     def size(self) -> int:
@@ -369,6 +381,33 @@ class Decoder:
             return whole(values)
 
         return decode
+
+    @functools.cached_property
+    def unpack(self) -> Callable[[bytes, int], tuple[Any, ...]]:
+        """Decode a structure of plain fields at an offset of bytes that are known to reach far enough.
+
+        For loops over many: half the cost of `decode`, and a bare tuple.
+        """
+        unpacker = self._unpacker
+        if unpacker is None or not unpacker.is_flat:
+            raise TypeError(f"{self.name} is not made of plain fields alone")
+        return unpacker.struct.unpack_from
+
+    def columns(self, names: Sequence[str], stride: int) -> Callable[[bytes], Iterator[tuple[int, ...]]]:
+        """Return what decodes some integers of structures that lie `stride` bytes apart, in their order.
+
+        It takes bytes of a whole number of strides: a table of thousands, of which little is wanted.
+        """
+        plan, unpacker = self._plan, self._unpacker
+        if plan is None or unpacker is None or not {*names} <= {*plan.names}:
+            raise TypeError(f"{self.name} has no fixed size, or not all of {names}")
+        codes, end, offset = unpacker.order, 0, 0
+        for name, part in zip(plan.names, plan.parts, strict=True):
+            if name in names:
+                codes += f"{offset - end}x{unpacker.integer_code(part)}"
+                end = offset + part.size
+            offset += part.size
+        return struct.Struct(f"{codes}{stride - end}x").iter_unpack
 
     def read(self, source: Source, offset: int) -> Any:
         """Read and decode the structure (of fixed size) at `offset` of a source."""

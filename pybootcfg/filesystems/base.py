@@ -24,7 +24,7 @@ from pybootcfg.structures import Structures
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterator, Sequence
     from typing import ClassVar
 
 
@@ -66,6 +66,8 @@ class Inline(NamedTuple):
 
 
 Run = Extent | Hole | Inline
+#: kind, size in bytes, permission bits, seconds since 1970, as the properties of a node
+Status = tuple[Kind, int, int | None, int | None]
 
 
 class Options(NamedTuple):
@@ -80,6 +82,8 @@ class Node(ABC):
 
     Every property may raise ImageError or UnsupportedFeature, since it reads the disk.
     """
+
+    __slots__ = ()  # for readers of which there may be many nodes at once
 
     @property
     @abstractmethod
@@ -105,6 +109,17 @@ class Node(ABC):
     def mtime(self) -> int | None:
         """Last change of the contents, in seconds since 1970 UTC."""
         return None
+
+    def status(self) -> Status:
+        """Return what a listing shows of it: kind, size (0 for what is no file), mode and mtime."""
+        kind = self.kind
+        return kind, self.size if kind is Kind.FILE else 0, self.mode, self.mtime
+
+    def read_ahead(self, nodes: Sequence[Node]) -> None:  # noqa: B027 - for readers that can
+        """Be told that the properties of these entries will be asked for: they may be read many at a time.
+
+        What cannot be read raises when it is asked for.
+        """
 
     @abstractmethod
     def runs(self) -> Iterator[Run]:

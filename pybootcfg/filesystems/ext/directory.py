@@ -5,16 +5,18 @@ Facts: kernel documentation, "Directory Entries"; __ext4_check_dir_entry of fs/e
 
 from __future__ import annotations
 
+from functools import partial
+
 from pybootcfg import limits, schema
-from pybootcfg.checksums import crc32c
+from pybootcfg.checksums import crc32c, crc32c_records, crc32c_zeros
 from pybootcfg.errors import ImageError, UnsupportedFeature
 from pybootcfg.filesystems.ext.inline import inline_parts
 from pybootcfg.filesystems.ext.inode import Inode
 from pybootcfg.filesystems.ext.mapping import mapped
-from pybootcfg.values import TYPE_CHECKING, NamedTuple
+from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from pybootcfg.filesystems.ext.inode import Newer
 
@@ -24,13 +26,11 @@ HEADER_SIZE: int = layout.directory_entry.size
 INTERIOR_COUNT_OFFSET = 8  # bytes from an index block's start to its count, and
 ROOT_COUNT_OFFSET = 32  # the same in block 0
 SMALL = 1 << 22  # bytes; a directory up to this size is scanned before a miss is believed
+STRETCH_SIZE = 65536  # bytes of a directory read at once when all of it is wanted
+DOTS = frozenset((b".", b".."))
 
-
-class Entry(NamedTuple):
-    """A name and the inode that it is a name of."""
-
-    name: bytes
-    number: int
+#: a name and the number of the inode that it is a name of
+Entry = tuple[bytes, int]
 
 
 class Directory:
@@ -53,12 +53,13 @@ class Directory:
 
     def entries(self) -> Iterator[Entry]:
         """Yield the entries in the order of the disk, without `.` and `..`."""
-        for entry in self._on_disk():
-            if entry.name not in self.changes and entry.name not in (b".", b".."):
+        left_out = DOTS | self.changes.keys()
+        for entry in self._on_disk(self._all_blocks):
+            if entry[0] not in left_out:
                 yield entry
         for name, number in self.changes.items():
             if number is not None:
-                yield Entry(name, number)
+                yield name, number
 
     def find(self, name: bytes) -> int | None:
         """Return the number of the inode called `name`, by the index where there is one."""
@@ -78,7 +79,8 @@ class Directory:
                 return found
         if fold is not None:
             return next((number for found, number in self.entries() if fold(found) == key), None)
-        return next((number for found, number in self._on_disk(name) if found == name), None)
+        blocks = partial(self._blocks_with, name)
+        return next((number for found, number in self._on_disk(blocks) if found == name), None)
 
     def _find_by_index(
         self, name: bytes, key: bytes, fold: Callable[[bytes], bytes] | None
@@ -113,21 +115,54 @@ class Directory:
             return False
         return self.inode.has(layout.INDEX_FL) and self.blocks.superblock.has_compat("dir_index")
 
-    def _on_disk(self, wanted: bytes = b"") -> Iterator[Entry]:
-        """Yield all entries; blocks that do not contain `wanted` may be left out."""
+    def _on_disk(self, blocks: Callable[[int, int], Iterator[tuple[bytes, int]]]) -> Iterator[Entry]:
+        """Yield the entries in those blocks of the directory that `blocks` yields of each run of them."""
         if self.is_fresh:
             return
         if self.inode.has(layout.INLINE_DATA_FL):
             yield from self._inline()
             return
-        size = self.blocks.size
         limits.DIRECTORY_SIZE.check(self.inode.size, self.inode.name)
-        stop = -(-self.inode.size // size)
+        stop = -(-self.inode.size // self.blocks.size)
         for run in mapped(self.inode, 0, stop):
-            for number in range(run.physical, run.physical + min(run.length, stop - run.logical)):
-                data = self.blocks.read(number, self.inode.name, self._verify)
-                if wanted in data:
-                    yield from records(self.inode, data, number * size)
+            end = run.physical + min(run.length, stop - run.logical)
+            for data, offset in blocks(run.physical, end):
+                yield from records(self.inode, data, offset)
+
+    def _blocks_with(self, wanted: bytes, first: int, end: int) -> Iterator[tuple[bytes, int]]:
+        """Yield (block, byte offset) for blocks of the volume in which `wanted` stands."""
+        for number in range(first, end):
+            data = self.blocks.read(number, self.inode.name, self._verify)
+            if wanted in data:
+                yield data, number * self.blocks.size
+
+    def _all_blocks(self, first: int, end: int) -> Iterator[tuple[bytes, int]]:
+        """Yield (block, byte offset) for blocks of the volume, which are read and verified many at a time."""
+        size = self.blocks.size
+        step = STRETCH_SIZE // size
+        for start in range(first, end, step):
+            count = min(step, end - start)
+            try:
+                data = self.blocks.source.read(start * size, count * size, self.inode.name)
+            except (ImageError, OSError):
+                yield from self._blocks_with(b"", start, start + count)  # up to the one that cannot be read
+                continue
+            blocks = [data[place : place + size] for place in range(0, len(data), size)]
+            offsets = range(start * size, end * size, size)
+            for block, offset, register in zip(blocks, offsets, self._registers(blocks), strict=False):
+                self._verify(block, offset, register)
+                yield block, offset
+
+    def _registers(self, blocks: Sequence[bytes]) -> Sequence[int]:
+        """Return for each block of entries the register of crc32c that its checksum is to have."""
+        if not self.blocks.superblock.metadata_csum:
+            return [0] * len(blocks)
+        size = self.blocks.size
+        end = size - layout.directory_tail.size
+        # Zeros in front leave a zero register as it is, so that they make up for what does not count.
+        table = b"".join([block[:end].rjust(size, b"\0") for block in blocks])
+        seed = crc32c_zeros(self.inode.checksum_seed, end)
+        return [register ^ seed for register in crc32c_records(table, size)]
 
     def _inline(self) -> Iterator[Entry]:
         """Yield the entries in the inode, where the number of the parent stands for `.` and `..`."""
@@ -145,24 +180,29 @@ class Directory:
                 return self.blocks.read(number, self.inode.name, self._verify), number * self.blocks.size
         raise self.inode.damage(f"block {logical} of the directory is not there")
 
-    def _verify(self, data: bytes, offset: int) -> None:
-        """Warn when a block that was read from byte `offset` has a bad checksum."""
+    def _verify(self, data: bytes, offset: int, register: int | None = None) -> None:
+        """Warn when a block that was read from byte `offset` has a bad checksum.
+
+        `register` is the right one for a block of entries, where that is known already.
+        """
         if not self.blocks.superblock.metadata_csum:
             return
         count_offset = _count_offset(data) if self.inode.has(layout.INDEX_FL) else 0
-        verify = self._verify_index if count_offset else self._verify_leaf
-        if not verify(data, count_offset):
+        if not (
+            self._verify_index(data, count_offset) if count_offset else self._verify_leaf(data, register)
+        ):
             if count_offset:
                 self.blocks.unindexed.add(self.inode.number)
             self.blocks.warn(f"a directory block of {self.inode.name} at byte {offset:#x} has a bad checksum")
 
-    def _verify_leaf(self, data: bytes, _: int) -> bool:
+    def _verify_leaf(self, data: bytes, register: int | None) -> bool:
         end = len(data) - layout.directory_tail.size
         try:
             stored = layout.directory_tail.decode(data, end).det_checksum
         except ImageError:
             return False  # there is no room for one
-        return bool(crc32c(data[:end], self.inode.checksum_seed) == stored)
+        computed = crc32c(data[:end], self.inode.checksum_seed) if register is None else register
+        return bool(computed == stored)
 
     def _verify_index(self, data: bytes, count_offset: int) -> bool:
         header = layout.dx_countlimit.decode(data, count_offset)
@@ -223,31 +263,29 @@ def records(inode: Inode, data: bytes, offset: int) -> Iterator[Entry]:
 
     Raises ImageError for the first entry that cannot be right.
     """
-    decode = layout.directory_entry.decode
+    unpack = layout.directory_entry.unpack
     least: int = layout.MIN_REC_LEN
     size = len(data)
     large = size >= 1 << 16
+    last = size - HEADER_SIZE
     position = 0
     while position < size:
-        if position + HEADER_SIZE > size:
+        if position > last:
             raise inode.damage("an entry goes beyond its block", offset + position)
-        number, length, name_length, _ = decode(data, position)
+        number, length, name_length, _ = unpack(data, position)
         if large:
             length = record_length(length, size)
         start = position + HEADER_SIZE
-        if (
-            length < least
-            or length % 4
-            or position + length > size
-            or start + name_length > position + length
-        ):
+        name_end = start + name_length
+        end = position + length
+        if length < least or length & 3 or end > size or name_end > end:
             raise inode.damage(f"an entry of {length} bytes with a name of {name_length}", offset + position)
         if number:
-            name = data[start : start + name_length]
+            name = data[start:name_end]
             if name and b"/" not in name and b"\0" not in name:
-                yield Entry(name, number)
+                yield name, number
             else:
                 inode.blocks.warn(
                     f"an entry of {inode.name} at byte {offset + position:#x} is called {name!r}"
                 )
-        position += length
+        position = end

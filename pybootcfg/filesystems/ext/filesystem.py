@@ -20,14 +20,17 @@ from pybootcfg.source import Overlay, Source
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterator
+    from collections.abc import Hashable, Iterator, Sequence
 
+    from pybootcfg.filesystems.base import Status
+    from pybootcfg.filesystems.ext.glances import Glance
     from pybootcfg.filesystems.ext.inspection import ExtStructures
     from pybootcfg.filesystems.ext.log import Log
 
 layout = schema.load("ext")
 
 SECTOR = 512  # bytes; the unit of i_blocks
+MANY = 16  # inodes; fewer are read sooner one by one
 
 
 class Ext(Filesystem):
@@ -145,24 +148,35 @@ class Ext(Filesystem):
 class ExtNode(Node):
     """A file of any type; its inode is read when it is first asked something."""
 
+    __slots__ = ("_glance", "_inode", "filesystem", "number")
+
     def __init__(self, filesystem: Ext, number: int) -> None:
         self.filesystem = filesystem
         self.number = number
+        self._inode: Inode | None = None
+        self._glance: Glance | None = None  # what was read ahead
 
     @property
     def key(self) -> Hashable:
         """The inode number."""
         return self.number
 
-    @cached_property
+    @property
     def inode(self) -> Inode:
         """The inode; ImageError when it cannot be read."""
-        return self.filesystem.inodes.read(self.number)
+        if self._inode is None:
+            if self._glance is None:
+                self._inode = self.filesystem.inodes.read(self.number)
+            else:
+                raw, offset, _ = self._glance
+                self._inode = Inode(self.filesystem.blocks, self.number, raw, offset)
+        return self._inode
 
     @property
     def kind(self) -> Kind:
         """The type by the inode, which a directory's entries only repeat."""
-        return self.inode.kind
+        glance = self._glance
+        return glance[2][0] if glance and glance[2] else self.inode.kind
 
     @property
     def size(self) -> int:
@@ -178,6 +192,22 @@ class ExtNode(Node):
     def mtime(self) -> int:
         """Last change of the contents, in seconds since 1970 UTC."""
         return self.inode.mtime
+
+    def status(self) -> Status:
+        """Return kind, size, mode and mtime."""
+        glance = self._glance
+        return glance[2] if glance and glance[2] else super().status()
+
+    def read_ahead(self, nodes: Sequence[Node]) -> None:
+        """Read the inodes of entries of this directory."""
+        if len(nodes) < MANY:
+            return
+        from pybootcfg.filesystems.ext.glances import glances
+
+        children = [node for node in nodes if isinstance(node, ExtNode)]
+        find = glances(self.filesystem.inodes, [node.number for node in children]).get
+        for node in children:
+            node._glance = find(node.number)
 
     def runs(self) -> Iterator[Run]:
         """Yield the contents; UnsupportedFeature when they are encrypted."""

@@ -17,7 +17,7 @@ from pybootcfg.kind import Kind, of_mode
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
 layout = schema.load("ext")
@@ -45,7 +45,11 @@ UNCHANGED = Newer(None, ())
 
 
 class Inode:
-    """One inode: `record` has its first 128 bytes, `raw` all of them, `offset` is in bytes."""
+    """One inode: `raw` has its bytes, `offset` is where they lie.
+
+    `record` has the fields of the first 128 bytes, and `extra`, None where there is no room for them,
+    those behind.
+    """
 
     __slots__ = ("blocks", "extra", "moved", "number", "offset", "raw", "record")
 
@@ -57,10 +61,8 @@ class Inode:
         self.raw = raw
         self.offset = offset
         self.moved = moved
-        self.record: Any = layout.inode.decode(raw, at=offset)
-        self.extra: Any = None
-        if len(raw) > layout.GOOD_OLD_INODE_SIZE:
-            self.extra = layout.inode_extra.decode(raw, layout.GOOD_OLD_INODE_SIZE, at=offset)
+        self.record: Any = _decoder(len(raw)).decode(raw, at=offset)
+        self.extra: Any = self.record if len(raw) > layout.GOOD_OLD_INODE_SIZE else None
 
     @property
     def name(self) -> str:
@@ -70,19 +72,23 @@ class Inode:
     @property
     def kind(self) -> Kind:
         """The type of the file; ImageError when it is none."""
-        kind = of_mode(self.record.i_mode)
+        mode = self.record.i_mode
+        kind = of_mode(mode)
         if kind is None:
-            raise self.damage(f"the mode {self.record.i_mode:#o} is of no type of file")
+            raise self.damage(f"the mode {mode:#o} is of no type of file")
         return kind
 
     @property
     def size(self) -> int:
         """Length of the contents in bytes; ImageError when no offset reaches so far."""
-        size: int = self.record.i_size_lo
+        record = self.record
+        size: int = record.i_size_lo
         # In directories the upper half was an ACL once.
-        superblock = self.blocks.superblock
-        if self.record.i_mode & layout.S_IFMT != layout.S_IFDIR or superblock.has_incompat("large_dir"):
-            size |= self.record.i_size_high << 32
+        if record.i_size_high and (
+            record.i_mode & layout.S_IFMT != layout.S_IFDIR
+            or self.blocks.superblock.has_incompat("large_dir")
+        ):
+            size |= record.i_size_high << 32
         if size >= MAX_SIZE:
             raise self.damage(f"the size {size:#x} is beyond all offsets")
         return size
@@ -90,16 +96,20 @@ class Inode:
     @property
     def mtime(self) -> int:
         """Last change of the contents, in seconds since 1970; bits 0-1 of i_mtime_extra extend it to 2446."""
-        seconds: int = self.record.i_mtime
-        if seconds >= 1 << 31:
-            seconds -= 1 << 32
-        if self.extra is not None and self.extra.i_extra_isize >= layout.MTIME_EXTRA_EXTRA_ISIZE:
-            seconds += (self.extra.i_mtime_extra & 3) << 32
-        return seconds
+        extra = self.extra
+        if extra is None:
+            return seconds_of(self.record.i_mtime, 0, 0)
+        return seconds_of(self.record.i_mtime, extra.i_extra_isize, extra.i_mtime_extra)
 
     def has(self, flag: int) -> bool:
         """Whether a bit of i_flags is set."""
         return bool(self.record.i_flags & flag)
+
+    @property
+    def has_right_checksum(self) -> bool:
+        """Whether its checksum is right."""
+        size = len(self.raw)
+        return _is_sound(self, crc32c_records(_without_checksums(self.raw, size), size)[0])
 
     @property
     def checksum_seed(self) -> int:
@@ -178,14 +188,29 @@ class InodeTable:
         return piece
 
 
+def seconds_of(seconds: int, extra_isize: int, extra: int) -> int:
+    """Return i_mtime, which has a sign, with the bits that i_mtime_extra has of it if it is there."""
+    if seconds >= 1 << 31:
+        seconds -= 1 << 32
+    return seconds + ((extra & 3) << 32) if extra_isize >= layout.MTIME_EXTRA_EXTRA_ISIZE else seconds
+
+
+def _decoder(size: int) -> Any:
+    """Return the decoder of inodes of so many bytes."""
+    return layout.inode_large if size > layout.GOOD_OLD_INODE_SIZE else layout.inode
+
+
+def checksum_offsets(size: int) -> Sequence[int]:
+    """Return where an inode of so many bytes has those of its checksum, the lowest first."""
+    low, high = layout.I_CHECKSUM_LO_OFFSET, layout.I_CHECKSUM_HI_OFFSET
+    return (low, low + 1) if size == layout.GOOD_OLD_INODE_SIZE else (low, low + 1, high, high + 1)
+
+
 def _without_checksums(data: bytes, size: int) -> bytes:
     """Return inodes with zeros for their checksums, for the checksums are taken so."""
     cleared = bytearray(data)
     nothing = bytes(len(data) // size)
-    offsets = [layout.I_CHECKSUM_LO_OFFSET, layout.I_CHECKSUM_LO_OFFSET + 1]
-    if size > layout.GOOD_OLD_INODE_SIZE:
-        offsets += [layout.I_CHECKSUM_HI_OFFSET, layout.I_CHECKSUM_HI_OFFSET + 1]
-    for offset in offsets:
+    for offset in checksum_offsets(size):
         cleared[offset::size] = nothing
     return bytes(cleared)
 
