@@ -9,6 +9,7 @@ import hashlib
 import struct
 import sys
 from collections.abc import Callable, Iterator
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
@@ -811,3 +812,23 @@ def test_a_pointer_table_in_a_block_of_its_own_and_a_hole_behind_it(
     assert f"{name}.zap.pointers" not in shown
     assert f"{name}.zap.leaf[1].header" not in shown
     assert not [one for one in shown if f".zap.leaf[{last + 1}]" in one]
+
+
+def test_an_indirect_block_that_leads_to_itself(rewrite: Callable[[Edit], None]) -> None:
+    """Its pointers are of its own level, and so on for ever; without a checksum a guest can write that."""
+    found = pool(*disks("datasets-v15"))
+    node = found.walk(b"/boot/text")
+    assert isinstance(node, Znode)
+    block, offset = divmod(node.number << 9, node.filesystem.objects.meta.block_size)
+    own = node.filesystem.objects.meta.block(block)[0][offset + 64 : offset + 192]
+    (first,) = node.dnode.pointers[:1]
+    assert blkptr.decode(own, big=False) == first
+    assert first.level == 1
+    indirect = found.pool.blocks.read(first)
+    rewrite(replacing(indirect, own * (len(indirect) // 128)))
+    again = pool(*disks("datasets-v15"))
+    name = f"zfs.dataset[rpool/ROOT/be].object[{node.number}]"
+    shown = again.structures.below(name)
+    assert next(shown).name == name
+    with pytest.raises(ImageError, match="a block pointer is of level 1 where 0 must be"):
+        _ = [structure.name for structure in islice(shown, 20)]
