@@ -357,3 +357,18 @@ def test_whose_byte_it_is(volume: Volume) -> None:
     assert owner(volume.bitmap) == "allocation_bitmap"
     assert owner(volume.offset(upcase) + 10) == "upcase_table"
     assert owner(len(volume.image) - 1) == ""
+
+
+def test_a_damaged_directory_hides_no_other_from_inspect(volume: Volume) -> None:
+    volume.fill({"broken": {"x": (b"x",)}, "sound": {"y": (b"y",)}})
+    keys = {path: node.key for path, node in open_bytes(volume.image).nodes()}
+    broken, sound = keys[b"/broken"], keys[b"/sound"]
+    start = volume.offset(volume.root)
+    for place in range(start, start + volume.cluster_size, 32):
+        if volume.image[place] == 0xC0 and volume.image[place + 20 : place + 24] == broken.to_bytes(
+            4, "little"
+        ):
+            struct.pack_into("<Q", volume.image, place + 24, 1 << 40)  # DataLength
+    names = {structure.name for structure in open_bytes(volume.image).structures.every()}
+    assert f"directory[{broken}].entry.fault" in names
+    assert f"directory[{sound}].entry[0]" in names

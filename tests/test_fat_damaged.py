@@ -17,6 +17,7 @@ from pybootcfg.filesystems import open_filesystem
 from pybootcfg.filesystems.base import Filesystem, Options, Run
 from pybootcfg.filesystems.fat import Fat
 from pybootcfg.filesystems.fat.directory import label_text
+from pybootcfg.kind import Kind
 from pybootcfg.source import MemorySource
 
 KERNEL = "/vmlinuz-6.1.0-test"
@@ -463,3 +464,20 @@ def test_a_directory_that_became_shorter_since_it_was_listed() -> None:
     source.data = bytes(disk.image)
     filesystem.table._window.cache_clear()  # type: ignore[attr-defined]  # as a large FAT makes it happen
     assert list(filesystem.structures.of_node(node)) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_damaged_directory_hides_no_other_from_inspect(name: str) -> None:
+    disk = Disk(carried(name))
+    found = open_bytes(disk.image).nodes()
+    first, *others = [
+        node.key for path, node in found if node.kind is Kind.DIRECTORY and path.count(b"/") == 2
+    ]
+    disk.set(first, first)  # it leads back into itself
+    for place in range(disk.cluster(first), disk.cluster(first) + disk.cluster_size, 32):
+        if not disk.image[place]:
+            disk.image[place] = 0xE5  # deleted, and not the end
+    names = {structure.name for structure in open_bytes(disk.image).structures.every()}
+    assert f"directory[{first}].fault" in names
+    for other in others:
+        assert f"directory[{other}].entry[0]" in names

@@ -547,6 +547,22 @@ def test_primary_tree_damaged_joliet_sound() -> None:
     assert warned(filesystem, "Joliet's is used")
 
 
+def test_a_damaged_primary_root_is_not_taken_for_an_empty_one() -> None:
+    """Its first record cannot be read; that Joliet's tree is sound does not make another tree of it."""
+    disc = Disc()
+    location = disc.add(b"rock", b"data")
+    joliet(disc, b"E", "BY_HAND", [record("wide".encode("utf-16-be"), location, 4)])
+    image = disc.image()
+    image[ROOT + sum(image[ROOT + n] for n in record_starts(image, 2))] = 20
+    filesystem = opened(image)
+    assert "rock-ridge-1.09" in filesystem.features
+    assert not warned(filesystem, "empty")
+    found, error = listed(filesystem)
+    assert found == []
+    assert isinstance(error, ImageError)
+    assert [name for name, _ in filesystem.subvolume("joliet").entries()] == [b"wide"]
+
+
 def test_joliet_tree_damaged_primary_sound() -> None:
     disc = Disc(rock_ridge=False)
     location = disc.add(b"PLAIN.;1", b"data")

@@ -370,16 +370,25 @@ def test_a_size_beyond_all_pointers(image: Patch) -> None:
 # --- structures --------------------------------------------------------------------------------------------
 
 
-def test_a_group_beyond_the_device_has_inodes_that_cannot_be_told(image: Patch) -> None:
-    fragments = 2 * image.field(188)  # fs_fpg
-    image.set_field(44, 2)  # fs_ncg
+def test_a_group_that_is_cut_off_has_inodes_that_cannot_be_told(image: Patch) -> None:
+    del image.data[image.field(12) * image.fsize :]  # fs_cblkno
+    names = [structure.name for structure in open_image(image.write()).structures.every()]
+    assert [name for name in names if name.startswith("group")] == ["group[0].inodes.fault"]
+
+
+def test_groups_that_a_small_device_cannot_have_are_not_gone_through(image: Patch) -> None:
+    groups = 0x7FFFFFFF
+    if image.version == 1:  # fs_old_size has 32 bits
+        groups //= image.field(188)
+    image.set_field(44, groups)  # fs_ncg
     place, code = (1080, "q") if image.version == 2 else (36, "i")  # fs_size, fs_old_size
-    image.set_field(place, fragments, code)
+    image.set_field(place, groups * image.field(188), code)  # fs_fpg
     filesystem = open_image(image.write())
     assert "the superblock is damaged" not in str(filesystem.warnings)
-    names = [structure.name for structure in filesystem.structures.every()]
-    assert "inode[2]" in names
-    assert [name for name in names if name.startswith("group[1]")] == ["group[1].inodes.fault"]
+    for structures in (filesystem.structures.listed(), filesystem.structures.every()):
+        names = [structure.name for structure in structures]
+        assert "inode[2]" in names
+        assert [name for name in names if name.startswith("group[") and not name.startswith("group[0]")] == []
 
 
 def test_a_group_without_room_for_its_bitmap_has_no_inodes_to_show(image: Patch) -> None:

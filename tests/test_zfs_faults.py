@@ -9,6 +9,7 @@ import hashlib
 import struct
 import sys
 from collections.abc import Callable, Iterator
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
@@ -16,7 +17,7 @@ import pytest
 from test_zfs_functions import words
 from test_zfs_replay import NEW, Before, record
 from test_zfs_vdevs import Mapping, leaf
-from zfs_image import Patched, disks, label_places, listing, lying, pool, resealed, tree
+from zfs_image import FRONT, Patched, disks, label_places, listing, lying, pool, resealed, tree
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, LimitExceeded, UnsupportedFeature
@@ -654,3 +655,180 @@ def test_a_log_of_an_old_pool_has_its_chain_at_the_end_of_each_block() -> None:
     body += words(len(records), 0x0210DA7AB10C7A11, order="little")
     sums = fletcher.fletcher2(body + words(1, 2, 3, 1, order="little"), "little")
     assert sequences(logged(body + words(*sums, order="little"), bytes(4096), checksum=5)) == [1, 2]
+
+
+# --- structures --------------------------------------------------------------------------------------------
+
+LEVELS, BONUS_TYPE, MAX_BLOCK = 2, 4, 16  # offsets in dnode_phys (dnode.h)
+
+
+def editing_dnode(bonus: bytes, pointers: int, at: int, new: bytes) -> Edit:
+    """Change bytes of the dnode that has this bonus buffer, behind that many block pointers."""
+
+    def edit(plain: bytes) -> bytes:
+        place = plain.find(bonus)
+        if place < 0:
+            return plain
+        start = place - 64 - 128 * pointers + at
+        return plain[:start] + new + plain[start + len(new) :]
+
+    return edit
+
+
+def names(found: Zfs, *, every: bool = True) -> list[str]:
+    structures = found.structures
+    return [structure.name for structure in (structures.every() if every else structures.listed())]
+
+
+def mos_numbers(shown: list[str]) -> list[int]:
+    """The numbers of the objects of the Meta Object Set in a list of names."""
+    return [int(name.split("[")[1].split("]")[0]) for name in shown if name.startswith("zfs.mos.object[")]
+
+
+def test_datasets_below_what_is_damaged_are_faults(rewrite: Callable[[Edit], None]) -> None:
+    bonus = directory(pool(*disks("datasets-v15")), b"ROOT").dnode.bonus
+    rewrite(replacing(bonus, with_word(bonus, 4, 1 << 40)))  # dd_child_dir_zapobj
+    found = pool(*disks("datasets-v15"))
+    for every in (False, True):
+        shown = names(found, every=every)
+        assert "zfs.dataset[rpool/ROOT].fault" in shown
+        assert "zfs.dataset[rpool/data].objset_phys" in shown
+        assert "zfs.dataset[rpool/ROOT/be].objset_phys" not in shown
+
+
+def test_no_root_dataset_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = pool(*disks("datasets-v15"))
+
+    def broken(_: object) -> dsl.Directory:
+        raise ImageError("there is no such object", structure="MOS: object 9999")
+
+    monkeypatch.setattr(dsl, "root", broken)
+    for every in (False, True):
+        shown = names(found, every=every)
+        assert [name for name in shown if name.startswith("zfs.dataset")] == ["zfs.dataset.fault"]
+        assert "zfs.mos.objset_phys" in shown
+
+
+def test_an_object_that_is_damaged_is_a_fault(rewrite: Callable[[Edit], None]) -> None:
+    one = directory(pool(*disks("datasets-v15")), b"data")
+    rewrite(editing_dnode(one.dnode.bonus, len(one.dnode.pointers), LEVELS, b"\xff"))
+    shown = names(pool(*disks("datasets-v15")))
+    assert f"zfs.mos.object[{one.object}].fault" in shown
+    assert f"zfs.mos.object[{one.object + 1}]" in shown
+
+
+def test_a_block_of_dnodes_that_cannot_be_read_hides_no_other() -> None:
+    (disk,) = disks("datasets-v15")
+    found = pool(disk)
+    before = names(found, every=False)
+    per_block = found.pool.mos.meta.block_size // 512
+    pointer = found.pool.mos.meta.pointer(1)
+    assert pointer is not None
+    patched = Patched(disk, {FRONT + dva.offset: bytes(pointer.psize) for dva in pointer.dvas})
+    again = pool(disk)
+    again.pool.blocks.tops[0].source = patched  # type: ignore[attr-defined]
+    again.pool.blocks.forget()
+    shown = [structure.name for structure in again.structures.mos.listed(64)]
+    assert f"zfs.mos.object[{per_block - 1}]" in shown
+    assert max(mos_numbers(shown)) < per_block <= max(mos_numbers(before))
+
+
+def test_no_more_objects_are_listed_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits.ZFS_OBJECTS_SHOWN, "value", 10)
+    shown = names(pool(*disks("datasets-v15")), every=False)
+    assert max(mos_numbers(shown)) < 10
+
+
+def test_system_attributes_that_no_registry_orders(rewrite: Callable[[Edit], None]) -> None:
+    """In the Meta Object Set there are none, and of a file system of an unknown version nothing is known."""
+    one = directory(pool(*disks("checksums-v5000")), b"sha256")
+    number = one.object
+    name = f"zfs.mos.object[{number}].bonus"
+    rewrite(editing_dnode(one.dnode.bonus, len(one.dnode.pointers), BONUS_TYPE, bytes([44])))  # DMU_OT_SA
+    found = pool(*disks("checksums-v5000"))
+    shown = [structure.name for structure in found.structures.below(f"zfs.mos.object[{number}]")]
+    assert f"{name}.sa_header" in shown
+    assert not [one for one in shown if "ZPL_" in one]
+    tail = bytes(6) + b"VERSION\0"
+    rewrite(replacing(words(5, order="little") + tail, words(99, order="little") + tail))
+    found = pool(*disks("checksums-v5000"))
+    below = f"zfs.dataset[tank/sha512].object[{modern_file(found)}]"
+    shown = [structure.name for structure in found.structures.below(below)]
+    assert f"{below}.bonus.sa_header" in shown
+    assert not [one for one in shown if "ZPL_" in one]
+
+
+def modern_file(found: Zfs) -> int:
+    """The number of a root directory's object: the first one with system attributes."""
+    objects = directory(found, b"sha512").head().open()
+    return next(number for number in range(1, 100) if objects.object(number).bonus_type == 44)
+
+
+def test_the_mapping_of_a_removed_device_is_shown() -> None:
+    found = pool(*disks("datasets-v15"))
+    number = directory(found, b"data").object  # the third word of its bonus buffer is an entry count then
+    found.pool.trees[0]["com.delphix:indirect_object"] = number
+    shown = [structure.name for structure in found.structures.below(f"zfs.mos.object[{number}]")]
+    assert f"zfs.mos.object[{number}].mapping[0]" in shown
+    number += 2
+    shown = [structure.name for structure in found.structures.below(f"zfs.mos.object[{number}]")]
+    assert not [name for name in shown if "mapping" in name]
+
+
+def test_a_record_of_a_log_that_cannot_end_is_the_last_one_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = log_record(1) + log_record(2, length=31) + log_record(3)
+    following = blkptr.decode(bytes(128), 0, big=False)
+    found = zil.LogBlock(data.ljust(4096, b"\0"), 0, len(data), False, following)
+    monkeypatch.setattr(zil, "log_blocks", lambda *_: iter([found]))
+    shown = [structure.name for structure in pool(*disks("datasets-v15")).structures.mos.heads()]
+    assert [name for name in shown if name.endswith("]") and ".record[" in name] == [
+        "zfs.mos.zil.block[0].record[0]",
+        "zfs.mos.zil.block[0].record[1]",
+    ]
+
+
+def test_a_pointer_table_in_a_block_of_its_own_and_a_hole_behind_it(
+    rewrite: Callable[[Edit], None],
+) -> None:
+    found = pool(*disks("datasets-v15"))
+    node = found.walk(b"/many")
+    while isinstance(node, MountedDirectory):
+        assert node.under is not None
+        node = node.under
+    assert isinstance(node, Znode)
+    header = node.dnode.block(0)[0]
+    changed = bytearray(header)
+    struct.pack_into("<QQ", changed, 16, 1, 1)  # zt_blk, zt_numblks
+    last = node.dnode.last_block
+    more = editing_dnode(
+        node.dnode.bonus, len(node.dnode.pointers), MAX_BLOCK, (last + 1).to_bytes(8, "little")
+    )
+    table = replacing(header, bytes(changed))
+    rewrite(lambda plain: more(table(plain)))
+    again = pool(*disks("datasets-v15"))
+    name = f"zfs.dataset[rpool/ROOT/be].object[{node.number}]"
+    shown = [structure.name for structure in again.structures.below(name)]
+    assert f"{name}.zap.pointers[1]" in shown
+    assert f"{name}.zap.pointers" not in shown
+    assert f"{name}.zap.leaf[1].header" not in shown
+    assert not [one for one in shown if f".zap.leaf[{last + 1}]" in one]
+
+
+def test_an_indirect_block_that_leads_to_itself(rewrite: Callable[[Edit], None]) -> None:
+    """Its pointers are of its own level, and so on for ever; without a checksum a guest can write that."""
+    found = pool(*disks("datasets-v15"))
+    node = found.walk(b"/boot/text")
+    assert isinstance(node, Znode)
+    block, offset = divmod(node.number << 9, node.filesystem.objects.meta.block_size)
+    own = node.filesystem.objects.meta.block(block)[0][offset + 64 : offset + 192]
+    (first,) = node.dnode.pointers[:1]
+    assert blkptr.decode(own, big=False) == first
+    assert first.level == 1
+    indirect = found.pool.blocks.read(first)
+    rewrite(replacing(indirect, own * (len(indirect) // 128)))
+    again = pool(*disks("datasets-v15"))
+    name = f"zfs.dataset[rpool/ROOT/be].object[{node.number}]"
+    shown = again.structures.below(name)
+    assert next(shown).name == name
+    with pytest.raises(ImageError, match="a block pointer is of level 1 where 0 must be"):
+        _ = [structure.name for structure in islice(shown, 20)]

@@ -6,7 +6,7 @@ from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError
 from pybootcfg.kind import Kind
 from pybootcfg.schema import Decoder
-from pybootcfg.structures import Checked, Stretch, Structure, Structures, length_of, numbered
+from pybootcfg.structures import Checked, Stretch, Structure, Structures, fault, length_of, numbered
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -59,7 +59,10 @@ class ExfatStructures(Structures):
         for path, node in self.filesystem.nodes():
             if node.kind is Kind.DIRECTORY:
                 name = "root" if path == b"/" else f"directory[{node.key}].entry"
-                yield from self.directory(node, name)  # type: ignore[arg-type]
+                try:
+                    yield from self.directory(node, name)  # type: ignore[arg-type]
+                except BootcfgError as error:
+                    yield fault(name, error)
 
     def below(self, name: str) -> Iterator[Structure]:
         """Yield the entries of the directory that a name begins with, or what is listed and the tables."""

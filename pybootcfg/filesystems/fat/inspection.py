@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pybootcfg import limits, schema
+from pybootcfg.errors import BootcfgError
 from pybootcfg.filesystems.fat.directory import Entry, short_name_checksum
 from pybootcfg.kind import Kind
 from pybootcfg.schema import Decoder
-from pybootcfg.structures import Checked, Structure, Structures, numbered
+from pybootcfg.structures import Checked, Structure, Structures, fault, numbered
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,7 +47,10 @@ class FatStructures(Structures):
         yield from self._root()
         for path, node in self.filesystem.nodes():
             if node.kind is Kind.DIRECTORY and path != b"/":
-                yield from self.directory(node)  # type: ignore[arg-type]
+                try:
+                    yield from self.directory(node)  # type: ignore[arg-type]
+                except BootcfgError as error:
+                    yield fault(f"directory[{node.key}]", error)
 
     def below(self, name: str) -> Iterator[Structure]:
         """Yield the entries of the directory that a name begins with; else what is listed."""

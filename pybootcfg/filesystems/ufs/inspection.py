@@ -34,14 +34,14 @@ class UfsStructures(Structures):
         """Yield the superblock, the root's inode, and each cylinder group's head and superblock copy."""
         yield from self._superblocks()
         yield self.inode(ufs.ROOTINO)
-        for group in range(self.fields.fs_ncg):
+        for group in self._groups():
             yield from self._heads(group)
 
     def every(self) -> Iterator[Structure]:
         """Yield the superblock, the groups, the inodes in use and what is theirs."""
         yield from self._superblocks()
         inodes = limits.INSPECT_INODES.budget(self.filesystem.source.name)
-        for group in range(self.fields.fs_ncg):
+        for group in self._groups():
             yield from self.group(group)
             try:
                 numbers = list(self._in_use(group))
@@ -75,6 +75,11 @@ class UfsStructures(Structures):
             exists = 0 < number < self.fields.fs_ipg * self.fields.fs_ncg
             return self.inode(number) if exists else None
         return super().find(name)
+
+    def _groups(self) -> range:
+        """Return the cylinder groups that begin on the volume, which may be fewer than it claims to have."""
+        length = self.fields.fs_fpg * self.filesystem.fsize
+        return range(min(self.fields.fs_ncg, -(-self.filesystem.source.size // length)))
 
     def _superblocks(self) -> Iterator[Structure]:
         place = self.superblock.offset

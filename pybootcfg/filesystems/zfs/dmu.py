@@ -121,9 +121,9 @@ class Dnode:
         return None if pointer.hole else pointer
 
     def below(self, pointer: BlockPointer) -> Iterator[BlockPointer]:
-        """Yield the pointers of an indirect block."""
+        """Yield the pointers of an indirect block; raises ImageError for one that does not lead down."""
         for index in range(1 << self._shift):
-            yield self._below(pointer, index)
+            yield self._checked(self._below(pointer, index), pointer.level - 1)
 
     def _below(self, pointer: BlockPointer, index: int) -> BlockPointer:
         return decode(self._indirect(pointer), index * SIZE, big=pointer.big)

@@ -186,11 +186,14 @@ class Objects:
     def _pointers(self, dnode: Dnode, name: str) -> Iterator[Structure]:
         """Yield the block pointers of indirect blocks, each block once."""
         budget = limits.INSPECT_BLOCKS.budget(name)
-        todo = [(f"{name}.blkptr[{index}]", pointer) for index, pointer in enumerate(dnode.pointers)]
+        todo = [(f"{name}.blkptr[{index}]", pointer) for index, pointer in enumerate(dnode.pointers)][::-1]
+        seen: set[object] = set()
         while todo:
-            at, pointer = todo.pop(0)
-            if pointer.hole or not pointer.level:
+            at, pointer = todo.pop()
+            block = pointer.dvas or pointer.embedded
+            if pointer.hole or not pointer.level or block in seen:
                 continue
+            seen.add(block)
             budget.spend()
             below = list(dnode.below(pointer))
             piece = Piece(dnode.blocks.cached(pointer), pointer, at, big=pointer.big)
@@ -198,7 +201,7 @@ class Objects:
             yield piece.at(f"{at}.blkptrs", decoder.repeated(len(below)), 0, plain=True)
             todo += [
                 (f"{at}.blkptr[{index}]", one)
-                for index, one in enumerate(below)
+                for index, one in reversed(list(enumerate(below)))
                 if one.level and not one.hole
             ]
 
