@@ -46,7 +46,7 @@ NOBODY_NEEDS = (
 
 #: modules of the standard library: those that pygrub starts with, and those that some guests need
 STANDARD = (
-    *("bisect", "collections", "contextlib", "ctypes", "ctypes._endian", "functools", "keyword", "operator"),
+    *("bisect", "collections", "contextlib", "functools", "keyword", "operator"),
     *("reprlib", "struct", "types"),
     *("copyreg", "enum", "fnmatch"),
     *("re", "re._casefix", "re._compiler", "re._constants", "re._parser"),

@@ -22,7 +22,10 @@ from pybootcfg.values import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-CHUNK = 1 << 20  #: bytes per read where the kernel does not copy
+CHUNK = 1 << 20  #: bytes per read of what is not copied out
+#: bytes that are copied at once where the kernel does not copy.  For a write of a MiB it looks for pieces of
+#: memory as large, which, when what is free lies scattered, takes up to ten times as long as all the rest.
+COPIED_AT_ONCE = 1 << 18
 _PAGE = os.sysconf("SC_PAGESIZE")
 _ZEROS = bytes(1 << 16)
 
@@ -138,7 +141,7 @@ def _through_memory(out: int, fd: int, offset: int, length: int) -> int:
 @functools.cache
 def _buffer() -> memoryview:
     """Return the one buffer of all copies, made when the first of them needs it."""
-    return memoryview(bytearray(CHUNK))
+    return memoryview(bytearray(COPIED_AT_ONCE))
 
 
 def _write(out: int, data: bytes | memoryview) -> None:

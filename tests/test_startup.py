@@ -201,13 +201,13 @@ reader.read = slow
     ("block_size", "most"),
     [
         (4096, {"copy_file_range": 1, "pread": 1}),
-        (1024, {"copy_file_range": 30, "pread": 1, "preadv": 60, "write": 60}),
+        (1024, {"copy_file_range": 30, "pread": 1, "preadv": 241, "write": 241}),
     ],
 )
 def test_a_large_file_is_copied_by_few_calls(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, block_size: int, most: dict[str, int]
 ) -> None:
-    """60 MiB that lie in few pieces: in the kernel in one go, or a MiB at a time where pages do not fit."""
+    """60 MiB that lie in few pieces: in the kernel in one go, or 256 KiB at a time where pages do not fit."""
     root = tmp_path / "root"
     root.mkdir()
     data = bytes(range(1, 256)) * 4

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
+import sys
 
 from pybootcfg.cli.sandbox import kernel
 from pybootcfg.cli.sandbox.settings import NOBODY, Settings
@@ -12,16 +12,10 @@ from pybootcfg.errors import UsageError
 LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
 
-class Header(ctypes.Structure):
-    """`struct __user_cap_header_struct` of linux/capability.h."""
-
-    _fields_ = [("version", ctypes.c_uint32), ("pid", ctypes.c_int)]
-
-
-class Data(ctypes.Structure):
-    """Two `struct __user_cap_data_struct`, the lower and the upper 32 capabilities: all sets empty."""
-
-    _fields_ = [("sets", ctypes.c_uint32 * 6)]
+#: `struct __user_cap_header_struct` of linux/capability.h: the version, and this process
+HEADER = LINUX_CAPABILITY_VERSION_3.to_bytes(4, sys.byteorder) + bytes(4)
+#: two `struct __user_cap_data_struct`, the lower and the upper 32 capabilities: all sets empty
+NOTHING = bytes(2 * 3 * 4)
 
 
 def apply(settings: Settings) -> None:
@@ -39,7 +33,7 @@ def apply(settings: Settings) -> None:
             ) from None
         raise
     finally:
-        kernel.call("capset", Header(LINUX_CAPABILITY_VERSION_3, 0), Data())
+        kernel.call("capset", HEADER, NOTHING)
 
 
 def _become(uid: int) -> None:

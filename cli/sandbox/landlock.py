@@ -7,8 +7,8 @@ versions here.
 
 from __future__ import annotations
 
-import ctypes
 import os
+import sys
 
 from pybootcfg.cli.sandbox import kernel
 from pybootcfg.values import TYPE_CHECKING
@@ -20,13 +20,8 @@ if TYPE_CHECKING:
 LANDLOCK_CREATE_RULESET = 444
 LANDLOCK_RESTRICT_SELF = 446
 
+#: of `struct landlock_ruleset_attr`, linux/landlock.h, 64 bits each; a kernel takes zero in one that it lacks
 FIELDS = ("handled_access_fs", "handled_access_net", "scoped")
-
-
-class RulesetAttr(ctypes.Structure):
-    """`struct landlock_ruleset_attr` of linux/landlock.h; zero in a field that a kernel lacks is allowed."""
-
-    _fields_ = [(name, ctypes.c_uint64) for name in FIELDS]
 
 
 def apply(_settings: Settings) -> None:
@@ -53,6 +48,5 @@ def _known(field: str) -> int:
 
 
 def _create(**handled: int) -> int:
-    attributes = RulesetAttr(**handled)
-    size = ctypes.sizeof(attributes)
-    return kernel.syscall("landlock_create_ruleset", LANDLOCK_CREATE_RULESET, attributes, size, 0)
+    attributes = b"".join(handled.get(name, 0).to_bytes(8, sys.byteorder) for name in FIELDS)
+    return kernel.syscall("landlock_create_ruleset", LANDLOCK_CREATE_RULESET, attributes, len(attributes), 0)

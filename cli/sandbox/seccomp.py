@@ -5,16 +5,16 @@ ends the process; one that is not on the list fails with EPERM, so that a C libr
 list gets an error, not a signal.  Nothing on the list opens, names or reaches anything: it works on
 memory and on descriptors that are open already.
 
-`sock_filter` and `sock_fprog` go to the kernel by pointer, which is what ctypes.Structure is for;
-the schemas of formats/ are for what lies on disks.
+`sock_fprog` goes to the kernel by pointer, which is what Structure is for; the schemas of formats/ are
+for what lies on disks.
 """
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 import sys
+from _ctypes import Structure, _SimpleCData
 
 from pybootcfg.cli.sandbox import kernel
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
@@ -121,29 +121,35 @@ TERMINAL_REQUESTS = {
 
 
 class Instruction(NamedTuple):
-    """One instruction of classic BPF, `struct sock_filter` of linux/filter.h."""
+    """One instruction of classic BPF."""
 
     code: int
     jump_true: int
     jump_false: int
     operand: int
 
-
-class SockFilter(ctypes.Structure):
-    """`struct sock_filter`."""
-
-    _fields_ = [
-        ("code", ctypes.c_uint16),
-        ("jt", ctypes.c_uint8),
-        ("jf", ctypes.c_uint8),
-        ("k", ctypes.c_uint32),
-    ]
+    def packed(self) -> bytes:
+        """Return it as `struct sock_filter` of linux/filter.h."""
+        code, operand = self.code.to_bytes(2, sys.byteorder), self.operand.to_bytes(4, sys.byteorder)
+        return code + bytes((self.jump_true, self.jump_false)) + operand
 
 
-class SockFprog(ctypes.Structure):
-    """`struct sock_fprog`."""
+class Short(_SimpleCData):  # type: ignore[type-arg]
+    """A C unsigned short."""
 
-    _fields_ = [("len", ctypes.c_uint16), ("filter", ctypes.POINTER(SockFilter))]
+    _type_ = "H"
+
+
+class Bytes(_SimpleCData):  # type: ignore[type-arg]
+    """A pointer to bytes."""
+
+    _type_ = "z"
+
+
+class SockFprog(Structure):
+    """`struct sock_fprog` of linux/filter.h."""
+
+    _fields_ = [("len", Short), ("filter", Bytes)]
 
 
 def apply(settings: Settings) -> None:
@@ -152,8 +158,8 @@ def apply(settings: Settings) -> None:
     if machine not in ARCHITECTURES or sys.maxsize < 1 << 32:
         raise OSError(errno.ENOSYS, f"no list of system calls for {machine}")
     instructions = list(program(machine, terminal=settings.terminal))
-    filters = (SockFilter * len(instructions))(*(SockFilter(*each) for each in instructions))
-    kernel.call("prctl", PR_SET_SECCOMP, SECCOMP_MODE_FILTER, SockFprog(len(instructions), filters), 0, 0)
+    filters = SockFprog(len(instructions), b"".join(each.packed() for each in instructions))
+    kernel.call("prctl", PR_SET_SECCOMP, SECCOMP_MODE_FILTER, bytes(filters), 0, 0)
 
 
 def program(machine: str, *, terminal: bool) -> Iterator[Instruction]:
