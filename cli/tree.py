@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
     Row = TypeVar("Row")
 
-#: entries held to be sorted: all directories of a walk that are open, and one of them at least
-MOST_HELD, LEAST_HELD = 1 << 18, 1 << 8
-#: entries that a directory is told of before they are looked at
-READ_AHEAD = 512
+#: entries held to be sorted: by all directories of a walk that are open, and by one of them at least
+MOST_HELD, LEAST_HELD = 1 << 18, 1 << 6
+#: entries that a directory is told of before they are looked at, each of which then takes the room of several
+READ_AHEAD, ROOM_AHEAD = 512, 4
 
 _name = itemgetter(0)
 
@@ -51,7 +51,7 @@ class Failures:
 
 
 class _Names:
-    """The names of one walk: the budget that they draw on, and how many are held to be yielded."""
+    """The names of one walk: the budget that they draw on, and for how many there is no room any more."""
 
     def __init__(self, path: str) -> None:
         self.count = limits.LISTED_FILES.budget(path)
@@ -145,13 +145,15 @@ def _in_order(folder: Node, path: str, names: _Names, failures: Failures) -> Ite
             given = sum(name == held[-1][0] for name, _ in held) + (given if last == held[-1][0] else 0)
             last = held[-1][0]
         names.held += len(held)
+        ahead = min(READ_AHEAD, room // ROOM_AHEAD)
         while held:
-            part = held[:READ_AHEAD]
-            del held[:READ_AHEAD]
-            names.held -= len(part)
+            part = held[:ahead]
+            del held[:ahead]
+            names.held += len(part) * (ROOM_AHEAD - 1)
             names.count.spend(len(part))
             folder.read_ahead([node for _, node in part])
             yield from part
+            names.held -= len(part) * ROOM_AHEAD
         if bound is None:
             return
 

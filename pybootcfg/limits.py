@@ -64,13 +64,14 @@ class Budget:
 class Total(Limit):
     """A cap on what one run comes to, over all volumes, files and configurations of a guest.
 
-    There is one run at a time: `begin` starts it.
+    There is one run at a time: `begin` starts it.  Work may take more for more contents; memory may not.
     """
 
-    __slots__ = ("cap", "spent")
+    __slots__ = ("cap", "grows", "spent")
 
-    def __init__(self, name: str, value: int, seen: int, reason: str) -> None:
+    def __init__(self, name: str, value: int, seen: int, reason: str, *, grows: bool = True) -> None:
         super().__init__(name, value, seen, reason)
+        self.grows = grows
         self.cap = value
         self.spent = 0
         TOTALS.append(self)
@@ -81,6 +82,10 @@ class Total(Limit):
         if self.spent > self.cap:
             raise _expired[0] if _expired else LimitExceeded(self.name, self.spent, self.cap)
 
+    def scaled(self) -> int:
+        """Return the cap of this run."""
+        return self.value * (_scale[0] if self.grows else 1)
+
 
 TOTALS: list[Total] = []
 #: the error of a run that was told to end; its counters stop at whatever they are asked next
@@ -89,17 +94,17 @@ _scale = [1]
 
 
 def begin(scale: int | None = None) -> None:
-    """Begin a run: nothing is used yet.  `scale` multiplies the totals of this run and of later ones."""
+    """Begin a run: nothing is used yet.  `scale` multiplies the totals that grow, now and in later runs."""
     _scale[:] = [scale or _scale[0]]
     _expired.clear()
     for total in TOTALS:
-        total.cap, total.spent = total.value * _scale[0], 0
+        total.cap, total.spent = total.scaled(), 0
 
 
 def expire(total: Total) -> LimitExceeded:
     """End the run, since `total` is used up; return the error that it is to raise, now and at each count."""
     if not _expired:
-        cap = total.value * _scale[0]
+        cap = total.scaled()
         _expired.append(LimitExceeded(total.name, cap, cap))
         for each in TOTALS:
             each.cap = -1
@@ -136,7 +141,11 @@ TOTAL_TIME = Total(
     "total-time", 900, 1, "seconds from start to answer, unless there is a menu; libxl waits for 120"
 )
 TOTAL_MEMORY = Total(
-    "total-memory", 96 * MIB, 24 * MIB, "bytes of private memory; with shared code it stays under 128 MiB"
+    "total-memory",
+    96 * MIB,
+    24 * MIB,
+    "bytes of private memory; with shared code it stays under 128 MiB",
+    grows=False,
 )
 TOTAL_READS = Total("total-reads", 1_000_000, 431, "reads of the disks; a second has room for 200,000")
 TOTAL_READ = Total(

@@ -268,6 +268,37 @@ def test_stride_needs_no_room_behind_the_last() -> None:
     assert error.value.offset == 3
 
 
+def test_columns_are_the_fields_of_each() -> None:
+    """In the order of the disk, whatever stands between them and behind."""
+    made = decoder(
+        c.Struct(
+            "a" / c.Int8ul, "b" / c.Bytes(3), "c" / c.Int32sl, c.Padding(2), "d" / c.Int16ul, "e" / c.Int64ul
+        )
+    )
+    data = bytes(range(200, 250)) * 3
+    stride = 25
+    records = [made.decode(data, start) for start in range(0, 150, stride)]
+    for names in (["a"], ["c", "e"], ["a", "c", "d"], ["d"]):
+        found = list(made.columns(names, stride)(data))
+        assert found == [tuple(getattr(record, name) for name in names) for record in records]
+    for wrong in (["b"], ["a", "x"]):
+        with pytest.raises(TypeError):
+            made.columns(wrong, stride)
+    for kind in (c.Struct("a" / c.Int16ub, "b" / c.Int32ul), c.Struct("a" / c.Const(1, c.Int8ul))):
+        with pytest.raises(TypeError):
+            decoder(kind).columns(["a"], 8)
+    with pytest.raises(TypeError):
+        decoder(PAIR).columns(["kind"], 8)
+
+
+def test_plain_fields_unpack_bare() -> None:
+    made = decoder(c.Struct("a" / c.Int8ul, "b" / c.Int16ul, "c" / c.Bytes(2)))
+    assert made.unpack(b"?\1\2\0xy", 1) == tuple(made.decode(b"?\1\2\0xy", 1)) == (1, 2, b"xy")
+    for kind in (PAIR, c.Struct("a" / c.Const(1, c.Int8ul)), c.Struct("a" / c.Int8ul[2]), c.Int24ul):
+        with pytest.raises(TypeError):
+            decoder(kind).unpack  # noqa: B018
+
+
 # --- variable size: Construct --------------------------------------------------------------------
 
 PAIR = c.Struct(

@@ -5,7 +5,6 @@ Times would say more of the machine than of the program.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import lzma
 import os
@@ -16,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from decodings import decodings
 from guests import grub_guest
 
-from pybootcfg import extraction, schema
+from pybootcfg import extraction
 from pybootcfg.cli import reader
 from pybootcfg.filesystems import open_filesystem
 from pybootcfg.filesystems.base import Extent, Hole, Options, Run
@@ -296,9 +296,7 @@ def test_holes_are_given_no_room(tmp_path: Path) -> None:
 @pytest.mark.no_cover
 @needs_mke2fs
 @pytest.mark.skipif(not shutil.which("e2fsck"), reason="e2fsck makes the index")
-def test_a_look_up_decodes_as_much_in_a_large_directory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_look_up_decodes_as_much_in_a_large_directory(tmp_path: Path) -> None:
     """One of 6,000 names is found by decoding a block of entries at most, for there is an index."""
     decoded = {}
     for size in (400, 6000):
@@ -312,30 +310,8 @@ def test_a_look_up_decodes_as_much_in_a_large_directory(
         filesystem = open_filesystem(FileSource.open(str(image)), Options())
         assert filesystem is not None
         filesystem.walk(b"/lost+found")
-        count = 0
-        make = schema.Decoder.__dict__["decode"].func
-
-        def counting(decoder: schema.Decoder, make: Any = make) -> Any:
-            decode = make(decoder)
-
-            def counted(*arguments: Any, **named: Any) -> Any:
-                nonlocal count
-                count += 1
-                return decode(*arguments, **named)
-
-            return counted
-
-        with monkeypatch.context() as patch:
-            counter = functools.cached_property(counting)
-            counter.__set_name__(schema.Decoder, "decode")
-            patch.setattr(schema.Decoder, "decode", counter)
-            for decoder in vars(schema.load("ext")).values():
-                if isinstance(decoder, schema.Decoder):
-                    vars(decoder).pop("decode", None)
+        with decodings() as counts:
             assert filesystem.walk(b"/a file of the number 000377").size == 0
-        for decoder in vars(schema.load("ext")).values():
-            if isinstance(decoder, schema.Decoder):
-                vars(decoder).pop("decode", None)
-        decoded[size] = count
+        decoded[size] = counts.total()
     a_block = 4096 // 36  # entries of such names
     assert all(0 < count < a_block + 40 for count in decoded.values())
