@@ -372,3 +372,15 @@ def test_a_damaged_directory_hides_no_other_from_inspect(volume: Volume) -> None
     names = {structure.name for structure in open_bytes(volume.image).structures.every()}
     assert f"directory[{broken}].entry.fault" in names
     assert f"directory[{sound}].entry[0]" in names
+
+
+def test_a_damaged_root_directory_hides_no_entry_of_the_fat(volume: Volume) -> None:
+    """Its chain is broken, and what the root has of the tables stands behind the break."""
+    struct.pack_into("<I", volume.image, volume.fat + 4 * volume.root, 0x7FFFFFFF)
+    for kind in (0x81, 0x82):
+        volume.image[slot(volume, kind)] = kind & 0x7F
+    start = volume.offset(volume.root)
+    for place in range(start, start + volume.cluster_size, 32):
+        volume.image[place] = volume.image[place] or 1  # not the end of the directory
+    names = {structure.name for structure in open_bytes(volume.image).structures.every()}
+    assert {f"fat.entries[{volume.root}]", "root.fault"} <= names

@@ -731,3 +731,22 @@ def test_more_blocks_for_fast_commits_than_the_journal_has(fast: FastCommitted) 
     assert filesystem.root.lookup(b"one") is not None
     (warning,) = filesystem.warnings
     assert f"1000000 of {len(dirty.journal)} blocks are for fast commits" in warning
+
+
+def test_an_area_for_fast_commits_that_is_not_there(fast: FastCommitted) -> None:
+    """The journal's file is shorter than its superblock says: all but the fast commits is read."""
+    data = bytearray(commit(fast, entry(5, 2, fast.number("one"), "one")))
+    where = debugfs(fast.path, "imap <8>")
+    start = int(where.split("located at block ")[1].split(",")[0]) * 1024
+    tree = start + int(where.split("offset ")[1].split()[0], 16) + 0x28
+    magic, count, _, depth = struct.unpack_from("<4H", data, tree)
+    assert (magic, depth) == (0xF30A, 0)
+    last = tree + 12 * count
+    length = struct.unpack_from("<H", data, last + 4)[0]
+    struct.pack_into("<H", data, last + 4, length - 256)  # ee_len
+    filesystem = open_bytes(data)
+    assert filesystem.root.lookup(b"one") is not None
+    assert any("the fast commits end where they cannot be read" in w for w in filesystem.warnings)
+    names = {structure.name for structure in filesystem.structures.every()}
+    assert "journal.fast_commit[0].fault" in names
+    assert "inode[2]" in names

@@ -574,6 +574,24 @@ def test_joliet_tree_damaged_primary_sound() -> None:
     assert warned(filesystem, "primary one is used")
 
 
+@pytest.mark.parametrize("damaged", ["primary", "joliet"])
+def test_one_damaged_tree_hides_no_other_from_inspect(damaged: str) -> None:
+    disc = Disc(rock_ridge=False)
+    location = disc.add(b"PLAIN.;1", b"data")
+    joliet(disc, b"E", "BY_HAND", [record("wide".encode("utf-16-be"), location, 4)])
+    image = disc.image()
+    roots = {"primary": by_hand.ROOT_SECTOR, "joliet": location + 1}
+    start = roots.pop(damaged) * SECTOR
+    image[start : start + SECTOR] = bytes(SECTOR)
+    (sound,) = roots.values()
+    filesystem = opened(image)
+    assert "path_table[0]" in {structure.name for structure in filesystem.structures.listed()}
+    assert f"directory[{sound}].record[2]" in {structure.name for structure in filesystem.structures.every()}
+    node = next(node for _, node in filesystem.root.entries())
+    assert next(filesystem.structures.of_node(node)).name == f"directory[{sound}].record[2]"
+    assert warned(filesystem, f"the directory tree of the {damaged}_volume_descriptor is damaged")
+
+
 def test_boot_catalogue_beyond_the_image() -> None:
     disc = Disc()
     descriptor = b"\0CD001\1" + b"EL TORITO SPECIFICATION".ljust(32, b"\0") + bytes(32) + b"\xff" * 4

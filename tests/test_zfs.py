@@ -213,6 +213,8 @@ def test_structures_of_a_file(rpool: Zfs) -> None:
     ]
     assert set(levels) == {0}
     assert rpool.structures.find("zfs.mos.object[1]") is not None
+    assert rpool.structures.find("zfs.dataset[rpool/ROOT/be]") is not None
+    assert rpool.structures.find("zfs.dataset[rpool/ROOT/be@before].objset_phys") is not None
     assert next(rpool.structures.of_node(rpool.root)).name.startswith("zfs.dataset[rpool/ROOT/be].object[")
 
 

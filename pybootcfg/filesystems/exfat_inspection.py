@@ -110,23 +110,14 @@ class ExfatStructures(Structures):
 
     def tables(self) -> Iterator[Structure]:
         """Yield the allocation bitmap and the up-case table, in as many pieces as they lie in."""
-        from pybootcfg.filesystems.exfat import Allocation
-
         bits = self.filesystem.boot.cluster_count
-        for kind in (_exfat.ALLOCATION_BITMAP, _exfat.UPCASE_TABLE):
-            slot = self.filesystem.root_slot(kind)
-            if slot is None:
-                continue
+        for kind, name in (
+            (_exfat.ALLOCATION_BITMAP, "allocation_bitmap"),
+            (_exfat.UPCASE_TABLE, "upcase_table"),
+        ):
             bitmap = kind == _exfat.ALLOCATION_BITMAP
-            name = "allocation_bitmap" if bitmap else "upcase_table"
-            entry = getattr(_exfat, f"{name}_entry").decode(slot)
-            allocation = Allocation(entry.first_cluster, entry.data_length, contiguous=False)
             try:
-                pieces = [
-                    (start + place, min(length - place, limits.TRACED_FIELD.value))
-                    for start, length in self.filesystem.spans(allocation, kind, name)
-                    for place in range(0, length, limits.TRACED_FIELD.value)
-                ]
+                pieces = self._pieces(kind, name)
             except BootcfgError as error:
                 self.filesystem.warn(f"{name}: {error}")
                 continue
@@ -139,6 +130,22 @@ class ExfatStructures(Structures):
                 else:
                     decoder = _exfat.upcase_unit.repeated(length // _exfat.upcase_unit.size)
                 yield Structure(whole, decoder, offset)
+
+    def _pieces(self, kind: int, name: str) -> list[tuple[int, int]]:
+        """Return where the pieces of a table lie and their lengths, in bytes; nothing without a table."""
+        from pybootcfg.filesystems.exfat import Allocation
+
+        slot = self.filesystem.root_slot(kind)
+        if slot is None:
+            return []
+        entry = getattr(_exfat, f"{name}_entry").decode(slot)
+        allocation = Allocation(entry.first_cluster, entry.data_length, contiguous=False)
+        step = limits.TRACED_FIELD.value
+        return [
+            (start + place, min(length - place, step))
+            for start, length in self.filesystem.spans(allocation, kind, name)
+            for place in range(0, length, step)
+        ]
 
     def directory(self, node: ExfatNode, name: str) -> Iterator[Structure]:
         """Yield the entries of a directory, unused ones too, up to its end."""

@@ -73,7 +73,11 @@ class Replay:
         """Yield the tags of the area in order, up to the first that cannot be one."""
         budget = limits.EXT_FAST_COMMIT_TAGS.budget("journal")
         for position in self.log.fast_commit_area:
-            data = self.log.read(position)
+            try:
+                data = self.log.read(position)
+            except ImageError as error:
+                self.blocks.warn(f"journal: the fast commits end where they cannot be read: {error}")
+                return
             at = 0
             while at + TAG_SIZE <= len(data):
                 budget.spend()

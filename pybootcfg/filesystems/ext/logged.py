@@ -82,7 +82,11 @@ def fast_commits(log: Log) -> Iterator[Structure]:
     """Yield the tags of the area behind the log, up to the first that cannot be one."""
     number = 0
     for position in log.fast_commit_area:
-        data, offset = log.read(position), log.offset(position)
+        try:
+            data, offset = log.read(position), log.offset(position)
+        except ImageError as error:
+            yield fault(f"journal.fast_commit[{number}]", error)
+            return
         place = 0
         while place + jbd2.fc_tl.size <= len(data):
             head = jbd2.fc_tl.decode(data, place)

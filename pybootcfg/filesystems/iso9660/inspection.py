@@ -51,8 +51,9 @@ class IsoStructures(Structures):
     def listed(self) -> Iterator[Structure]:
         """Yield the descriptors, the boot catalogue, the path tables, the root's own record."""
         yield from self._heads()
-        root = self.filesystem.root_of_primary
-        yield from self._record(root.tree, root.record, "root.directory_record", "root")
+        with suppress(ImageError):  # what is wrong is said where the directory is read
+            root = self.filesystem.root_of_primary
+            yield from self._record(root.tree, root.record, "root.directory_record", "root")
 
     def every(self) -> Iterator[Structure]:
         """Yield the descriptors, the boot catalogue, the path tables, all directories, raw sectors' heads."""
@@ -61,7 +62,7 @@ class IsoStructures(Structures):
                 yield from self.sector(self.source, number)
         yield from self._heads()
         seen = set()  # trees may share directories, and names files
-        for _, _, root in self.filesystem.trees():
+        for root in self.filesystem.trees():
             for node in _directories(root):
                 location = f"directory[{node.contents.sections[0].location}]"
                 if location in seen:
@@ -82,7 +83,7 @@ class IsoStructures(Structures):
         if family == "sector" and isinstance(self.source, RawSectors):
             yield from self.sector(self.source, number)
         elif family == "directory" and number >= 0:
-            for _, _, root in self.filesystem.trees():
+            for root in self.filesystem.trees():
                 with suppress(ImageError):
                     node = root.tree.directory(number)
                     yield from self.directory(node)
@@ -97,7 +98,8 @@ class IsoStructures(Structures):
             yield Structure(found.name, found.decoder, found.offset)
         for catalog in self.filesystem.boot_catalogs():
             yield from catalog.structures()
-        for prefix, record, _ in self.filesystem.trees():
+        for prefix, described, _ in self.filesystem.described:
+            record = described.record
             for field, decoder, name in _PATH_TABLES:
                 if location := getattr(record, field):
                     yield from self._path_table(record, location, decoder, prefix + name)
@@ -174,7 +176,7 @@ class IsoStructures(Structures):
             yield from self._compressed(node.contents.sections[0].location)
 
     def _name_of(self, wanted: Record) -> str:
-        for _, _, root in self.filesystem.trees():
+        for root in self.filesystem.trees():
             for directory in _directories(root):
                 section = directory.contents.sections[0]
                 start = section.location * directory.tree.block_size
@@ -187,7 +189,7 @@ class IsoStructures(Structures):
 
     def _compressed(self, location: int) -> Iterator[Structure]:
         """Yield the head of a file that zisofs compressed, and the pointers to its blocks."""
-        offset = location * self.filesystem.root_of_primary.tree.block_size
+        offset = location * self.filesystem.primary.record.logical_block_size.little
         magic = self.source.read(offset, len(susp.ZISOFS_MAGIC), "zisofs_header")
         decoders = {
             susp.ZISOFS_MAGIC: (susp.zisofs_header, susp.block_pointer_1),

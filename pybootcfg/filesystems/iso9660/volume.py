@@ -312,13 +312,23 @@ class Iso9660(Filesystem):
 
         return IsoStructures(self)
 
-    def trees(self) -> Iterator[tuple[str, Any, IsoNode]]:
-        """Yield the name, the descriptor's record and the root of each directory tree."""
-        yield "", self.primary.record, self.root_of_primary
-        for name, found in (("joliet_", self.joliet), ("enhanced_", self.enhanced)):
-            if found is not None:
-                naming = Naming.JOLIET if found is self.joliet else Naming.ENHANCED
-                yield name, found.record, self._root_of(found, self._tree(found, naming))
+    @property
+    def described(self) -> list[tuple[str, Descriptor, Naming]]:
+        """Of each tree: what the names of its structures begin with, its descriptor, its kind of names."""
+        trees = (
+            ("", self.primary, Naming.PLAIN),
+            ("joliet_", self.joliet, Naming.JOLIET),
+            ("enhanced_", self.enhanced, Naming.ENHANCED),
+        )
+        return [(name, found, naming) for name, found, naming in trees if found is not None]
+
+    def trees(self) -> Iterator[IsoNode]:
+        """Yield the root of each directory tree; a damaged one is a warning."""
+        for name, found, naming in self.described:
+            try:
+                yield self._root_of(found, self._tree(found, naming)) if name else self.root_of_primary
+            except ImageError as error:
+                self.warn(f"the directory tree of the {found.name} is damaged: {error}")
 
     @property
     def root_of_primary(self) -> IsoNode:

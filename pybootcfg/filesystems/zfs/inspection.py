@@ -83,9 +83,9 @@ class ZfsStructures(Structures):
         if name.startswith("zfs.mos."):
             objects, rest = self.mos, name.removeprefix("zfs.mos.")
         else:
-            family, _, rest = name.partition("].")
-            if family.startswith("zfs.dataset["):
-                objects = self._dataset(family)
+            dataset, bracket, rest = name.removeprefix("zfs.dataset[").partition("]")
+            if bracket and name.startswith("zfs.dataset["):
+                objects, rest = self._dataset(dataset), rest.removeprefix(".")
         if objects is None:
             if name.startswith(("zfs.vdev[", "zfs.log_space_map[")):
                 yield from self.maps.below(name)
@@ -125,8 +125,7 @@ class ZfsStructures(Structures):
         yield from _uberblocks(self.pool, unused=False)
 
     def _dataset(self, name: str) -> Objects | None:
-        wanted = name.removeprefix("zfs.dataset[").encode("utf-8", "surrogateescape")
-        return self._objects(dsl.named(self.pool, wanted))
+        return self._objects(dsl.named(self.pool, name.encode("utf-8", "surrogateescape")))
 
     def _objects(self, dataset: dsl.Dataset) -> Objects | None:
         pointer = dataset.pointer
