@@ -31,6 +31,7 @@ judges:
 	apt-get install --yes --no-install-recommends binutils dosfstools e2fsprogs exfatprogs fdisk fish gdisk \
 	  genisoimage groff grub-common grub-emu makefs mandoc mtools openssl reiserfsprogs sleuthkit tmux whois \
 	  xen-utils-4.17 xorriso zsh
+	-apt-get install --yes --no-install-recommends --no-remove zfsutils-linux  # contrib; 2.2 or later
 
 # Measures what is installed beside what else there is; writes the tables of docs/performance.md.
 bench: $(VENV)/.run

@@ -166,6 +166,7 @@ pl = Struct(
 TF_CREATION = 0x01
 TF_MODIFY = 0x02
 TF_LONG_FORM = 0x80  # 17 digits each, not 7 bytes
+TF_STAMPS = ("creation", "modify", "access", "attributes", "backup", "expiration", "effective")  # by bit
 
 #: the time stamps follow, in the order of their bits
 tf = Struct(

@@ -406,3 +406,22 @@ odirect = Struct(
     "d_reclen" / Int16un * "bytes",
     "d_namlen" / Int16un * "bytes",
 )
+
+# --- in the block of a cylinder group, after its head ---------------------------------------------
+
+cg_clustersum = Int32sn * "runs of free blocks"  # as long as the index, the last and longer; 0 is not used
+cg_old_blktot = Int32sn * "blocks"  # free ones, by cylinder
+cg_old_blks = Int16sn * "blocks"  # free ones, by cylinder and rotational position
+
+# --- extended attributes, in the blocks of di_extb: di_extsize bytes ------------------------------
+# Specification: FreeBSD sys/ufs/ufs/extattr.h
+
+extattr = Struct(
+    "ea_length" / Int32un * "bytes",  # of the whole, a multiple of 8
+    "ea_namespace" / Enum(Int8un, user=1, system=2),
+    "ea_contentpadlen" / Int8un * "bytes",
+    "ea_namelength" / Int8un * "bytes",
+)
+"""Then the name, zeros up to a multiple of 8 bytes, the contents and their padding."""
+
+EA_ALIGNMENT = 8

@@ -151,6 +151,12 @@ def _netbsd(folder: Path) -> Path:
     return image.write()
 
 
+def _ufs_attributes(folder: Path) -> Path:
+    image = ufs_image.carried("ufs2-be", folder)
+    image.attributes(2, (1, b"colour", b"blue"), (2, b"posix1e.acl_access", bytes(range(20))))
+    return image.write()
+
+
 def _disk(folder: Path, *pieces: tuple[int, bytes]) -> Path:
     image = folder / "disk"
     with image.open("wb") as stream:
@@ -195,6 +201,7 @@ BUILT: dict[str, Callable[[Path], Path]] = {
     "iso-raw-sectors": _raw_disc,
     "ufs-solaris": _solaris,
     "ufs-netbsd": _netbsd,
+    "ufs-attributes": _ufs_attributes,
     "disk-x86-vtoc": _x86_vtoc,
     "disk-openbsd": _openbsd,
     "zfs-big-endian": _big_endian_pool,

@@ -68,6 +68,7 @@ PLACES = [
     ("partitions/mbr-logical.img", ["mbr.partition_record", "ebr"]),
     ("reiserfs/reiser35-rupasov.img", ["p0.superblock", "p0.root.block_head", "p0.root.keys[0]"]),
     ("ufs/ufs2-be.img", ["p0.group[0].cg", "p0.inode[2].directory_block[0].entry[1]"]),
+    ("zfs/checksums-v5000.d0.img", ["p0.vdev[0].metaslab[2].space_map[1]", "p0.log_space_map[92][1]"]),
     ("zfs/datasets-v15.d0.img", ["p0.active_uberblock", "p0.mos.object[1]", "p0.mos.object[1].zap"]),
 ]
 

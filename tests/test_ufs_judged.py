@@ -12,8 +12,11 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import inspected
 import pytest
-from inspect_tools import Disk, Run, document, needs, numbers, output, structures, values
+from inspect_tools import Disk, needs, numbers, output, values
+
+from pybootcfg.cli.inspection import document
 
 FRAGMENT = 8192
 BLOCK = 8 * FRAGMENT
@@ -42,6 +45,12 @@ def image(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 
 
 @pytest.fixture(scope="module")
+def shown(image: Path) -> dict[str, dict[str, Any]]:
+    """What `inspect --all` has, by name."""
+    return {placed.name: document.node(placed.trace()) for placed in inspected.structures(image)}
+
+
+@pytest.fixture(scope="module")
 def told(image: Path) -> str:
     return output(needs("fsstat"), "-f", "ufs2", image)
 
@@ -52,8 +61,8 @@ def number(text: str, label: str) -> int:
     return int(found[1])
 
 
-def test_superblock_by_fsstat(pybootcfg: Run, image: Path, told: str) -> None:
-    (node,) = document(pybootcfg("inspect", "--json", image, "p0.superblock"))["structures"]
+def test_superblock_by_fsstat(shown: dict[str, dict[str, Any]], told: str) -> None:
+    node = shown["p0.superblock"]
     found = numbers(node)
     for label, field in (
         ("Block Size", "fs_bsize"),
@@ -83,13 +92,13 @@ def test_superblock_by_fsstat(pybootcfg: Run, image: Path, told: str) -> None:
     assert found["fs_ncg"] > 1
 
 
-def test_cylinder_groups_by_fsstat(pybootcfg: Run, image: Path, told: str) -> None:
+def test_cylinder_groups_by_fsstat(shown: dict[str, dict[str, Any]], told: str) -> None:
     groups = re.split(r"^Group (\d+):\n", told, flags=re.MULTILINE)[1:]
-    (summary,) = document(pybootcfg("inspect", "--json", image, "p0.summary"))["structures"]
+    summary = shown["p0.summary"]
     assert len(summary["children"]) == len(groups) // 2 > 1
     for group, text in zip(map(int, groups[::2]), groups[1::2], strict=True):
         whole, _, local = text.partition("Local Summary")
-        (node,) = document(pybootcfg("inspect", "--json", image, f"p0.group[{group}].cg"))["structures"]
+        node = shown[f"p0.group[{group}].cg"]
         head = numbers(node)
         assert node["offset"] == number(text, "Group Desc") * FRAGMENT
         for counts, part in (
@@ -107,11 +116,10 @@ def test_cylinder_groups_by_fsstat(pybootcfg: Run, image: Path, told: str) -> No
         assert start + head["cg_rotor"] == number(local, "Last Block Allocated")
         assert start + head["cg_frotor"] == number(local, "Last Fragment Allocated")
         assert first + head["cg_irotor"] == number(local, "Last Inode Allocated")
-        bitmaps = structures(pybootcfg("inspect", "--json", image, f"p0.group[{group}]"))
         used = head["cg_niblk"] - head_free(node)
-        assert bitmaps[f"p0.group[{group}].inode_bitmap"]["symbol"].startswith(f"{used} of ")
+        assert shown[f"p0.group[{group}].inode_bitmap"]["symbol"].startswith(f"{used} of ")
         free = 8 * numbers(values(node)["cg_cs"])["cs_nbfree"] + numbers(values(node)["cg_cs"])["cs_nffree"]
-        assert bitmaps[f"p0.group[{group}].fragment_bitmap"]["symbol"].startswith(f"{free} of ")
+        assert shown[f"p0.group[{group}].fragment_bitmap"]["symbol"].startswith(f"{free} of ")
 
 
 def head_free(node: dict[str, Any]) -> int:
@@ -119,7 +127,7 @@ def head_free(node: dict[str, Any]) -> int:
     return free
 
 
-def test_inodes_by_istat(pybootcfg: Run, image: Path) -> None:
+def test_inodes_by_istat(shown: dict[str, dict[str, Any]], image: Path) -> None:
     istat = needs("istat")
     listed = output(needs("fls"), "-r", "-p", "-f", "ufs2", image)
     names = dict(re.findall(r"^\S+ (\d+):\t(.*)$", listed, re.MULTILINE))
@@ -127,7 +135,7 @@ def test_inodes_by_istat(pybootcfg: Run, image: Path) -> None:
     assert {"sub/large", "long", "sub/short", "sub/deep", "sub"} <= set(names.values())
     for inode in ["2", *names]:
         told = output(istat, "-f", "ufs2", image, inode)
-        (node,) = document(pybootcfg("inspect", "--json", image, f"p0.inode[{inode}]"))["structures"]
+        node = shown[f"p0.inode[{inode}]"]
         found = numbers(node)
         mode = re.search(r"^mode: (\S+)$", told, re.MULTILINE)
         assert mode
@@ -136,8 +144,8 @@ def test_inodes_by_istat(pybootcfg: Run, image: Path) -> None:
         assert found["di_nlink"] == number(told, "num of links")
         assert f"uid / gid: {found['di_uid']} / {found['di_gid']}\n" in told
         for label, field in (("Accessed", "atime"), ("File Modified", "mtime"), ("Inode Modified", "ctime")):
-            (shown,) = re.findall(rf"^{label}:\t(.*) \(UTC\)$", told, re.MULTILINE)
-            assert values(node)[f"di_{field}"]["symbol"] == f"{shown} UTC"
+            (moment,) = re.findall(rf"^{label}:\t(.*) \(UTC\)$", told, re.MULTILINE)
+            assert values(node)[f"di_{field}"]["symbol"] == f"{moment} UTC"
         if names.get(inode) != "sub/short":  # its target is in the place of the pointers
             direct, below = blocks(told)
             whole = -(-len(direct) // 8) * 8 if below else len(direct)  # fragments end none but short files
@@ -146,8 +154,8 @@ def test_inodes_by_istat(pybootcfg: Run, image: Path) -> None:
             assert pointers == direct[::8][: len(pointers)]
     large = next(inode for inode, name in names.items() if name == "sub/large")
     direct, (block, *_) = blocks(output(istat, "-f", "ufs2", image, large))
-    pointers = structures(pybootcfg("inspect", "--json", image, f"p0.inode[{large}].indirect_block"))
-    below = [child["value"] for child in pointers[f"p0.inode[{large}].indirect_block[{block}]"]["children"]]
+    pointers = shown[f"p0.inode[{large}].indirect_block[{block}]"]["children"]
+    below = [child["value"] for child in pointers]
     assert [one for one in below if one] == direct[12 * 8 :: 8]
 
 
@@ -158,10 +166,14 @@ def blocks(told: str) -> tuple[list[int], list[int]]:
 
 
 @pytest.mark.parametrize("name", ["ufs2-le", "ufs2-be"])
-def test_carried_file_systems_by_blkid(pybootcfg: Run, disk: Disk, name: str) -> None:
+def test_carried_file_systems_by_blkid(disk: Disk, name: str) -> None:
     file = disk(f"ufs/{name}.img")
     told = output(needs("blkid"), "-p", file)
-    (node,) = document(pybootcfg("inspect", "--json", file, "p0.superblock"))["structures"]
+    node = next(
+        document.node(placed.trace())
+        for placed in inspected.structures(file)
+        if placed.name == "p0.superblock"
+    )
     found = numbers(node)
     first, second = (child["value"] for child in values(node)["fs_id"]["children"])
     assert f'UUID="{first:08x}{second:08x}"' in told

@@ -12,14 +12,16 @@ from typing import Any
 
 import pytest
 import zfs_rare
+from test_zfs_spacemaps import openzfs
 from zfs_image import CARRIED, disks, pool
 from zfs_rare import ACES, OLD_ACES, RECORD, MadeObject, of_bonus, of_role, words, znode
 
 from pybootcfg import limits
 from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded
-from pybootcfg.filesystems.zfs import acl, contents, history, spacemap
+from pybootcfg.filesystems.zfs import Zfs, acl, contents, history, spacemap
 from pybootcfg.filesystems.zfs.inspection import ZfsStructures
 from pybootcfg.filesystems.zfs.spacemap import Space
+from pybootcfg.guest import Guest
 from pybootcfg.source import MemorySource
 from pybootcfg.structures import Fault, Structure
 from pybootcfg.tracing import Field
@@ -285,3 +287,60 @@ def test_noise_is_shown_or_refused(kind: str) -> None:
                 traced(structure)
         except BootcfgError:
             continue
+
+
+# --- the corpus, as zdb prints it ---------------------------------------------------------------------------
+
+
+def dva(field: Field) -> str:
+    """Return the first address of a pointer's three as zdb has it: vdev, offset and size."""
+    first, second = (child.value for child in field.children[:2])
+    return f"{first >> 32:x}:{second << 9:x}:{(first & 0xFFFFFF) << 9:x}"
+
+
+def test_tables_and_lists_of_blocks_are_as_zdb_has_them(corpus: Any) -> None:
+    """Both tables of deduplicated blocks, and all lists of dead blocks, of pools on one disk."""
+    tables = lists = 0
+    for name in corpus.names("zfs"):
+        (path, *others) = corpus.disks(name)
+        volume = Guest.open([str(path)]).listed[0]
+        if others or volume.volume.start:
+            continue
+        filesystem = volume.filesystem
+        assert isinstance(filesystem, Zfs)
+        folder = path.parent / f"{name}.only"
+        folder.mkdir(exist_ok=True)
+        (folder / path.name).unlink(missing_ok=True)
+        (folder / path.name).symlink_to(path)
+        told = openzfs(folder, filesystem.pool.name, "-DDDDD")
+        expected = set(
+            re.findall(r"refcnt (\d+) phys 0 DVA\[0\]=<([0-9a-f:]+)>.* birth=(\d+)L.* cksum=(\w+):", told)
+        )
+        parts: dict[str, dict[str, Field]] = {}
+        pointers: dict[str, int] = {}
+        for structure in ZfsStructures(filesystem.pool).mos.every():
+            entry = re.search(r"^(.*\.ddt\[\d+\])\.(key|phys)$", structure.name)
+            if entry:
+                parts.setdefault(entry[1], {})[entry[2]] = traced(structure)
+            if ".blkptrs[" in structure.name and not structure.name.endswith(".blkptrs"):
+                number = structure.name.partition("[")[2].partition("]")[0]
+                pointers[number] = pointers.get(number, 0) + len(traced(structure).children)
+        shown = {
+            (
+                str(pair["phys"].children[1].value),
+                dva(pair["phys"].children[0]),
+                str(pair["phys"].children[2].value),
+                f"{pair['key'].children[0].children[0].value:016x}",
+            )
+            for pair in parts.values()
+        }
+        assert shown == expected
+        tables += len(shown)
+        told = openzfs(folder, filesystem.pool.name, "-dddd")
+        counts = re.findall(
+            r"^ +(\d+) .*  bpobj.*\n.*bpobj header\n(?:.*\n)*?\t\tnum_blkptrs = (\d+)", told, re.MULTILINE
+        )
+        assert {number: int(count) for number, count in counts if int(count)} == pointers
+        lists += sum(pointers.values())
+    assert tables > 30
+    assert lists > 50

@@ -197,6 +197,30 @@ class Patch:
                 yield at
                 at += self.get("H", at + 4)
 
+    def free_block(self) -> int:
+        """Return the number of the first fragment of a block that the first group has free."""
+        group = self.field(12) * self.fsize  # fs_cblkno
+        bits = group + self.get("I", group + 96)  # cg_freeoff
+        used = ((1 << self.frag) - 1) & 0xFF
+        for fragment in range(self.field(20), self.get("I", group + 20), self.frag):  # fs_dblkno, cg_ndblk
+            if self.data[bits + fragment // 8] >> fragment % 8 & used == used:
+                return fragment
+        raise ValueError("no block is free")
+
+    def attributes(self, number: int, *attributes: tuple[int, bytes, bytes]) -> None:
+        """Give an inode of UFS2 extended attributes: (namespace, name, contents), by <ufs/ufs/extattr.h>."""
+        area = b""
+        for namespace, name, contents in attributes:
+            head = (7 + len(name) + 7) // 8 * 8
+            padding = -len(contents) % 8
+            length = head + len(contents) + padding
+            start = struct.pack(f"{self.order}IBBB", length, namespace, padding, len(name)) + name
+            area += start.ljust(head, b"\0") + contents + bytes(padding)
+        fragment = self.free_block()
+        self.data[fragment * self.fsize : fragment * self.fsize + len(area)] = area
+        self.put("I", self.inode(number) + 92, len(area))
+        self.put("Q", self.inode(number) + 96, fragment)
+
     def write(self) -> Path:
         self.image.write_bytes(self.data)
         return self.image

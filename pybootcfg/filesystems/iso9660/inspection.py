@@ -242,6 +242,13 @@ def _system_use(name: str, entry: Entry) -> Iterator[Structure]:
     if len(entry.data) < decoder.size:
         decoder = susp.entry
     rest = len(entry.data) - decoder.size
+    if decoder is susp.tf:
+        yield Structure(name, decoder, entry.offset)
+        yield from _stamps(name, entry)
+        return
+    if decoder is susp.er:
+        yield Structure(name, Followed(decoder, *_extension(entry, rest)), entry.offset)
+        return
     if decoder is not susp.sl:
         yield Structure(name, Followed(decoder, ("content", rest)), entry.offset)
         return
@@ -254,3 +261,23 @@ def _system_use(name: str, entry: Entry) -> Iterator[Structure]:
         yield Structure(f"{name}.component[{number}]", shown, entry.offset + decoder.size + place)
         place += susp.component.size + component.length
         number += 1
+
+
+def _stamps(name: str, entry: Entry) -> Iterator[Structure]:
+    """Yield the time stamps that the flags of a TF entry name."""
+    flags = susp.tf.decode(entry.data).flags
+    decoder = iso.digits_date_and_time if flags & susp.TF_LONG_FORM else iso.recording_date_and_time
+    at = susp.tf.size
+    for bit, stamp in enumerate(susp.TF_STAMPS):
+        if flags >> bit & 1 and at + decoder.size <= len(entry.data):
+            yield Structure(f"{name}.{stamp}", decoder, entry.offset + at)
+            at += decoder.size
+
+
+def _extension(entry: Entry, rest: int) -> Iterator[tuple[str, int]]:
+    """Yield the names and lengths of the texts of an ER entry, as far as it has room for them."""
+    head = susp.er.decode(entry.data)
+    for part, length in (("id", head.len_id), ("descriptor", head.len_des), ("source", head.len_src)):
+        yield f"extension_{part}", min(length, rest)
+        rest -= min(length, rest)
+    yield "content", rest

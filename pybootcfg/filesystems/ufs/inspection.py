@@ -14,6 +14,7 @@ from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
 
     from pybootcfg.filesystems.ufs.reader import Ufs, UfsNode
     from pybootcfg.schema import Decoder
@@ -135,21 +136,51 @@ class UfsStructures(Structures):
             yield Structure(f"group[{group}].cg", self._checked_group(), offset)
 
     def group(self, group: int) -> Iterator[Structure]:
-        """Yield the copy of the superblock, the head and the bitmaps of a cylinder group."""
+        """Yield the copy of the superblock, the head, the bitmaps and the counts of a cylinder group."""
         yield from self._heads(group)
         with suppress(ImageError):  # the head above says what is wrong
             yield from self._bitmaps(group)
+            yield from self._counts(group)
+
+    def _group_head(self, group: int) -> tuple[int, Any]:
+        """Return where the head of a cylinder group is, and the head."""
+        offset = (self.superblock.cgstart(group) + self.fields.fs_cblkno) * self.filesystem.fsize
+        return offset, self.decoder(ufs.cg).read(self.filesystem.source, offset)
 
     def _bitmaps(self, group: int) -> Iterator[Structure]:
-        offset = (self.superblock.cgstart(group) + self.fields.fs_cblkno) * self.filesystem.fsize
-        head = self.decoder(ufs.cg).read(self.filesystem.source, offset)
+        offset, head = self._group_head(group)
+        clusters = head.cg_nclusterblks if self._has_clusters else 0
         for name, start, bits in (
             ("inode_bitmap", head.cg_iusedoff, self.fields.fs_ipg),
             ("fragment_bitmap", head.cg_freeoff, head.cg_ndblk),
+            ("cluster_bitmap", head.cg_clusteroff if clusters else 0, clusters),
         ):
             size = -(-bits // 8)
             if self.decoder(ufs.cg).size <= start <= self.filesystem.bsize - size:
                 yield Structure(f"group[{group}].{name}", Stretch(name, size, bits), offset + start)
+
+    @property
+    def _has_clusters(self) -> bool:
+        """Whether groups count runs of free blocks; Solaris has no such fields."""
+        return self.filesystem.layout is not Layout.SOLARIS and self.fields.fs_contigsumsize > 0
+
+    def _counts(self, group: int) -> Iterator[Structure]:
+        """Yield the free blocks of a group counted by the length of runs, and as drives once had them."""
+        offset, head = self._group_head(group)
+        counts = []
+        if self._has_clusters:
+            count = self.fields.fs_contigsumsize + 1
+            counts.append(("clustersum", ufs.cg_clustersum, head.cg_clustersumoff, count))
+        if self.superblock.version == 1:
+            blks = (head.cg_iusedoff - head.cg_old_boff) // ufs.cg_old_blks.size
+            counts.append(("blktot", ufs.cg_old_blktot, head.cg_old_btotoff, self.fields.fs_old_cpg))
+            counts.append(("blks", ufs.cg_old_blks, head.cg_old_boff, blks))
+        for name, decoder, start, count in counts:
+            room = self.filesystem.bsize - start
+            if self.decoder(ufs.cg).size <= start and 0 < count * decoder.size <= room:
+                yield Structure(
+                    f"group[{group}].{name}", self.decoder(decoder).repeated(count), offset + start
+                )
 
     def _in_use(self, group: int) -> Iterator[int]:
         """Yield the numbers of the inodes that the bitmap of a group says are in use."""
@@ -177,6 +208,35 @@ class UfsStructures(Structures):
             yield from self._indirect(node)
         if node.kind is Kind.DIRECTORY:
             yield from self._directory(node)
+        if self.superblock.version == 2:
+            yield from self._attributes(node)
+
+    def _attributes(self, node: UfsNode) -> Iterator[Structure]:
+        """Yield the extended attributes of an inode, which fill its blocks for them from the start."""
+        filesystem, name = self.filesystem, f"inode[{node.number}].extattr"
+        decoder = self.decoder(ufs.extattr)
+        left, index = node.inode.di_extsize, 0
+        for fragment in node.inode.di_extb:
+            length = min(left, filesystem.bsize)
+            if not fragment or length <= 0:
+                return
+            filesystem.check_fragments(fragment, -(-length // filesystem.fsize), name)
+            start, at = fragment * filesystem.fsize, 0
+            data = filesystem.source.read(start, length, name)
+            while at + decoder.size <= length:
+                entry = decoder.decode(data, at)
+                base = -(-(decoder.size + entry.ea_namelength) // ufs.EA_ALIGNMENT) * ufs.EA_ALIGNMENT
+                contents = entry.ea_length - base - entry.ea_contentpadlen
+                if entry.ea_length % ufs.EA_ALIGNMENT or contents < 0 or at + entry.ea_length > length:
+                    message = f"an extended attribute of {entry.ea_length} bytes with {length - at} left"
+                    yield fault(f"{name}[{index}]", ImageError(message, offset=start + at))
+                    return
+                padding = base - decoder.size - entry.ea_namelength
+                parts = ("name", entry.ea_namelength), ("name_padding", padding), ("contents", contents)
+                shown = Followed(decoder, *parts, ("padding", entry.ea_contentpadlen))
+                yield Structure(f"{name}[{index}]", shown, start + at)
+                at, index = at + entry.ea_length, index + 1
+            left -= length
 
     def _indirect(self, node: UfsNode) -> Iterator[Structure]:
         """Yield the blocks of pointers of a file, each once; their numbers count fragments."""
