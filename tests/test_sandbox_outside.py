@@ -53,21 +53,21 @@ def locked_in(stage: Path, *arguments: str, user: tuple[str, Path] | None = None
         command, env=environment, cwd="/", stderr=subprocess.PIPE, **options
     ) as parent:
         try:
-            yield Process.of(waiting(parent.pid))
+            yield Process.of(waiting(parent))
         finally:
             parent.kill()
 
 
-def waiting(parent: int) -> int:
+def waiting(parent: subprocess.Popen[bytes]) -> int:
     """The child of a process, once it sleeps behind its filter."""
     until = time.monotonic() + WAIT
-    while time.monotonic() < until:
-        for child in Path(f"/proc/{parent}/task/{parent}/children").read_text().split():
+    while time.monotonic() < until and parent.poll() is None:
+        for child in Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split():
             status = Path(f"/proc/{child}/status").read_text()
             if "Seccomp:\t2" in status and "State:\tS" in status:
                 return int(child)
         time.sleep(0.05)
-    pytest.fail("no reader is locked in")
+    pytest.fail(f"no reader is locked in; pygrub: {parent.poll()}")
 
 
 @pytest.fixture(scope="module")
