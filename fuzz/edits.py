@@ -182,7 +182,7 @@ def _replacements() -> tuple[tuple[Any, str, Any], ...]:
         (glances, "crc32c_planes", lambda *_: HeldBytes()),
         (gpt, "zlib", types.SimpleNamespace(crc32=_holds)),
         (vtoc, "_checksum_holds", lambda _: True),
-        (exfat, "_checksum", _holds),
+        (exfat, "checksum", _holds),
         (zfs_checksum, "checksum", lambda *_, **__: None),
         (zfs_checksum, "embedded", lambda _: HeldWords((0, 0, 0, 0))),
     )

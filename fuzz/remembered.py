@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pybootcfg import checksums
+from pybootcfg.filesystems import exfat
 from pybootcfg.filesystems.zfs import checksum, compression, label
 
 #: function, how many of its answers are kept: the arguments are kept too, blocks of up to 128 KiB
@@ -19,6 +20,7 @@ _PURE: list[tuple[Callable[..., Any], int]] = [
     (checksums.crc32c, 4096),
     (checksums.crc32c_records, 512),
     (checksums.crc16, 4096),
+    (exfat.checksum, 4096),
     (checksum.checksum, 256),
     (checksum.embedded, 1024),
     (compression.decompress, 256),

@@ -105,16 +105,30 @@ def hijacked(
     **options: object,
 ) -> subprocess.CompletedProcess[str]:
     """Run pygrub with an attack in place of the reader, as this user or as an ordinary one."""
+    command, environment, options = prepared(stage, attack, *arguments, without=without, user=user, **options)
+    environment |= more or {}
+    return subprocess.run(  # type: ignore[call-overload,no-any-return]
+        command, capture_output=True, text=True, check=False, timeout=60, env=environment, cwd="/", **options
+    )
+
+
+def prepared(
+    stage: Path,
+    attack: str,
+    *arguments: str,
+    without: tuple[str, ...] = (),
+    user: tuple[str, Path] | None = None,
+    **options: object,
+) -> tuple[list[str], dict[str, str], dict[str, object]]:
+    """What `hijacked` runs: the command, its environment, and options for subprocess."""
     code = HIJACKED.format(without=without, attack=attack)
     command = [user[0] if user else sys.executable, "-P", "-c", code]
-    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(more or {})}
+    environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
     if user:
         environment["PYTHONPATH"] = str(user[1])
         options |= {"user": USER, "group": USER, "extra_groups": []}
     command += ["-q", f"--output-directory={stage / 'out'}", *arguments, str(stage / "guest.img")]
-    return subprocess.run(  # type: ignore[call-overload,no-any-return]
-        command, capture_output=True, text=True, check=False, timeout=60, env=environment, cwd="/", **options
-    )
+    return command, environment, options
 
 
 def told(done: subprocess.CompletedProcess[str]) -> Any:

@@ -24,7 +24,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 TESTS = Path(__file__).parent
-SANDBOX = ("test_sandbox.py", "test_sandbox_answers.py", "test_libxl_kills.py")
+SANDBOX = (
+    *("test_sandbox_headers.py", "test_sandbox_outside.py", "test_sandbox.py"),
+    *("test_sandbox_answers.py", "test_libxl_kills.py"),
+)
 #: the modules, by their files in the package, and the tests that have to notice
 TARGETS: dict[str, tuple[str, ...]] = {
     "schema.py": ("test_schema.py", "test_prepared.py", "test_volumes.py"),
@@ -165,9 +168,9 @@ def notices(mutant: Mutant, package: Path) -> bool:
     """Return whether the tests fail on a mutant."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         copied = Path(folder) / "pybootcfg"
-        shutil.copytree(package, copied, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(package, copied)  # with its bytecode, which is current but for the one module
         (copied / mutant.module).write_text(mutant.source)
-        environment = {**os.environ, "PYTHONPATH": folder, "PYTHONDONTWRITEBYTECODE": "1"}
+        environment = {**os.environ, "PYTHONPATH": folder}
         tests = [str(TESTS / name) for name in TARGETS[mutant.module]]
         options = ["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={folder}/tests"]
         command = [sys.executable, "-P", "-m", "pytest", *options, *tests]
@@ -203,10 +206,13 @@ def main() -> int:
                 every = sorted(
                     chance.sample(every, min(len(every), options.sample)), key=lambda one: one.line
                 )
-            found = list(workers.map(lambda mutant: notices(mutant, package), every))
-            for mutant, noticed in zip(every, found, strict=True):
+            found = []
+            for mutant, noticed in zip(
+                every, workers.map(lambda mutant: notices(mutant, package), every), strict=True
+            ):
+                found.append(noticed)
                 if not noticed:
-                    print(f"{module}:{mutant.line}: {mutant.before}  ->  {mutant.after}")
+                    print(f"{module}:{mutant.line}: {mutant.before}  ->  {mutant.after}", flush=True)
             print(f"{module}: {sum(found)} of {len(found)} mutants are noticed", flush=True)
             killed, tried = killed + sum(found), tried + len(found)
     print(f"{killed} of {tried}: {100 * killed / max(1, tried):.1f} %")

@@ -39,6 +39,20 @@ def test_hostile_case(outcomes: dict[str, dict[str, Any]], case: Path) -> None:
     assert outcome["memory"] <= MEMORY
 
 
+@pytest.mark.parametrize("way", range(1, 4))
+def test_what_is_no_fault_is_none(way: int, tmp_path: Path) -> None:
+    """Disks with a byte changed and every checksum held: walked, booted, inspected."""
+    files = []
+    for target, seed in (("exfat", "fat/exfat.img.xz"), ("ext", "ext/ext4-inline.img.xz")):
+        files.append(tmp_path / f"{target}.json")
+        case = {"target": target, "seed": seed, "size": None, "flags": 1 + 2 * way}
+        files[-1].write_text(json.dumps({**case, "edits": [["0x438", "ff"]]}))
+    command = [sys.executable, str(ROOT / "fuzz"), "--replay", *map(str, files)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert [json.loads(line)["fault"] for line in done.stdout.splitlines()] == [""] * len(files), done.stderr
+    assert done.returncode == 0
+
+
 def test_a_fault_is_seen(tmp_path: Path) -> None:
     """The judge itself: a case that asks for what is not there is named, with the place."""
     case = tmp_path / "case.json"

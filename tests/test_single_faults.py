@@ -252,8 +252,8 @@ class Ordeal:
 def test_no_run_ends_or_hangs_the_tool(
     items: list[int | range], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(workers, "CPU", 0.1)
-    monkeypatch.setattr(workers, "WALL", 1.0)  # less is over soon on a busy machine
+    monkeypatch.setattr(workers, "CPU", 0.02)
+    monkeypatch.setattr(workers, "WALL", 3.0)  # less is over soon on a busy machine
     ordeal: Any = Ordeal()
     tally = workers.carry_out(ordeal, items, jobs=2)
     what = {
@@ -261,7 +261,7 @@ def test_no_run_ends_or_hangs_the_tool(
         4: "over 0 s of processor time",
         5: "over 128 MiB of memory",
         6: "the process ended with status -11",
-        7: "no end in 1 s",
+        7: "no end in 3 s",
     }
     failed = {failure.fault.offset: failure.what for failure in tally.failures if failure.fault}
     assert sorted(failed) == [number for number in range(30) if number % 10 in what]
