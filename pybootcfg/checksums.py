@@ -57,14 +57,16 @@ def crc32c(data: bytes, register: int = 0xFFFFFFFF) -> int:
     >>> hex(crc32c(b"123456789") ^ 0xFFFFFFFF)
     '0xe3069283'
     """
-    if len(data) <= SHORT:
-        for byte in data:
+    message = data.rstrip(b"\0")  # most blocks of directories are zeros for the greater part
+    if len(message) <= SHORT:
+        for byte in message:
             register = register >> 8 ^ _CRC32C[(register ^ byte) & 0xFF]
-        return register
-    size = 1 << (len(data) - 1).bit_length()
-    # Zeros in front of the message leave a zero register as it is, so that they may fill it up.
-    (own,) = crc32c_records(data.rjust(size, b"\0"), size)
-    return own ^ crc32c_zeros(register, len(data))
+    else:
+        size = 1 << (len(message) - 1).bit_length()
+        # Zeros in front of the message leave a zero register as it is, so that they may fill it up.
+        (own,) = crc32c_records(message.rjust(size, b"\0"), size)
+        register = own ^ crc32c_zeros(register, len(message))
+    return crc32c_zeros(register, len(data) - len(message))
 
 
 def crc32c_records(data: bytes, size: int) -> list[int]:

@@ -239,6 +239,25 @@ def test_memory_does_not_grow_with_the_depth_of_a_tree() -> None:
     assert peak < 60 << 20
 
 
+def test_small_directories_share_what_is_read_of_the_inode_table(tmp_path: Path) -> None:
+    """300 directories of 6 files, whose inodes stand one after the other."""
+    require("mke2fs")
+    top = tmp_path / "tree"
+    for folder in range(300):
+        (top / f"d{folder:03}").mkdir(parents=True)
+        for file in range(6):
+            (top / f"d{folder:03}" / f"f{file}").touch()
+    filesystem = open_image(mke2fs(tmp_path / "i", "-t", "ext4", "-N", "4096", tree=top))
+    limits.begin(1)
+    with decodings() as counts:
+        found = [
+            path for path, node in walk(filesystem.root, "/", Failures()) if node.status()[0] is Kind.FILE
+        ]
+    assert len(found) == 1800
+    assert counts["inode_large"] < 300 + 20  # of the directories
+    assert limits.TOTAL_READS.spent < 300 + 60  # the blocks of the directories
+
+
 # --- what is bad about some of many ------------------------------------------------------------------------
 
 
@@ -288,28 +307,30 @@ def numbers_of_warnings(filesystem: Ext) -> set[int]:
         (["-I", "512", "-O", "metadata_csum_seed"], 0x1FF),
     ],
 )
+@pytest.mark.parametrize("files", [20, 600])
 def test_bad_checksums_of_some_of_many_inodes_are_those_of_e2fsck(
-    tmp_path: Path, options: list[str], field: int
+    tmp_path: Path, options: list[str], field: int, files: int
 ) -> None:
-    image = grown(tmp_path, 600, "-b", "1024", *options)
+    image = grown(tmp_path, files, "-b", "1024", *options)
     data = bytearray(image.read_bytes())
-    for offset in inode_offsets(image, ["file-000000", "file-000123", "file-000599"]):
+    for offset in inode_offsets(image, ["file-000000", "file-000012", f"file-{files - 1:06}"]):
         data[offset + field] ^= 0x40
     filesystem = open_bytes(data)
     nodes = dict(walk(filesystem.root, "/", Failures()))
-    assert len(nodes) == 600 + 3
+    assert len(nodes) == files + 3
     bad = numbers_of_e2fsck(data, tmp_path)
     assert len(bad) == 3
     assert numbers_of_warnings(filesystem) == bad
 
 
-def test_what_is_no_upper_half_of_a_checksum_counts_as_it_is(tmp_path: Path) -> None:
+@pytest.mark.parametrize("files", [20, 100])
+def test_what_is_no_upper_half_of_a_checksum_counts_as_it_is(tmp_path: Path, files: int) -> None:
     """The extra fields of some inodes end before it; Linux then takes the lower half of all bytes."""
-    image = grown(tmp_path, 100, "-b", "1024")
+    image = grown(tmp_path, files, "-b", "1024")
     data = bytearray(image.read_bytes())
     seed = crc32c(open_bytes(data).superblock.record.s_uuid)
     numbers = []
-    for name, right in (("file-000007", True), ("file-000042", False)):
+    for name, right in (("file-000007", True), ("file-000012", False)):
         (offset,) = inode_offsets(image, [name])
         numbers.append(int(debugfs(image, f"stat /many/{name}").split("Inode: ")[1].split()[0]))
         data[offset + 0x80 : offset + 0x82] = bytes(2)  # i_extra_isize
@@ -318,7 +339,7 @@ def test_what_is_no_upper_half_of_a_checksum_counts_as_it_is(tmp_path: Path) -> 
         register = crc32c(bytes(data[offset : offset + 256]), register)
         struct.pack_into("<H", data, offset + 0x7C, (register if right else ~register) & 0xFFFF)
     filesystem = open_bytes(data)
-    assert len(list(walk(filesystem.root, "/", Failures()))) == 103
+    assert len(list(walk(filesystem.root, "/", Failures()))) == files + 3
     assert numbers_of_warnings(filesystem) == {numbers[1]}
 
 

@@ -153,10 +153,13 @@ class Directory:
                 self._verify(block, offset, register)
                 yield block, offset
 
-    def _registers(self, blocks: Sequence[bytes]) -> Sequence[int]:
-        """Return for each block of entries the register of crc32c that its checksum is to have."""
-        if not self.blocks.superblock.metadata_csum:
-            return [0] * len(blocks)
+    def _registers(self, blocks: Sequence[bytes]) -> Sequence[int | None]:
+        """Return for each block of entries the register of crc32c that its checksum is to have.
+
+        None is for a block by itself, whose zeros then need no work.
+        """
+        if len(blocks) == 1 or not self.blocks.superblock.metadata_csum:
+            return [None] * len(blocks)
         size = self.blocks.size
         end = size - layout.directory_tail.size
         # Zeros in front leave a zero register as it is, so that they make up for what does not count.

@@ -23,14 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Hashable, Iterator, Sequence
 
     from pybootcfg.filesystems.base import Status
-    from pybootcfg.filesystems.ext.glances import Glance
+    from pybootcfg.filesystems.ext.glances import Glance, Glances
     from pybootcfg.filesystems.ext.inspection import ExtStructures
     from pybootcfg.filesystems.ext.log import Log
 
 layout = schema.load("ext")
 
 SECTOR = 512  # bytes; the unit of i_blocks
-MANY = 16  # inodes; fewer are read sooner one by one
 
 
 class Ext(Filesystem):
@@ -122,6 +121,13 @@ class Ext(Filesystem):
         return self.superblock.features
 
     @cached_property
+    def glances(self) -> Glances:
+        """What many inodes hold."""
+        from pybootcfg.filesystems.ext.glances import Glances
+
+        return Glances(self.inodes)
+
+    @cached_property
     def root(self) -> ExtNode:
         """The root directory, inode 2."""
         return ExtNode(self, layout.ROOT_INO)
@@ -200,12 +206,8 @@ class ExtNode(Node):
 
     def read_ahead(self, nodes: Sequence[Node]) -> None:
         """Read the inodes of entries of this directory."""
-        if len(nodes) < MANY:
-            return
-        from pybootcfg.filesystems.ext.glances import glances
-
         children = [node for node in nodes if isinstance(node, ExtNode)]
-        find = glances(self.filesystem.inodes, [node.number for node in children]).get
+        find = self.filesystem.glances.of([node.number for node in children]).get
         for node in children:
             node._glance = find(node.number)
 
