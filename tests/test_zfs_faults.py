@@ -1089,3 +1089,32 @@ def test_attributes_in_a_block_of_their_own(rewrite: Callable[[Edit], None]) -> 
     with pytest.raises(ImageError, match="a layout that is not registered"):
         look()
     assert f"{name}.spill.sa_header" in shown
+
+
+def test_an_uberblock_with_a_wrong_checksum_is_none() -> None:
+    (disk,) = disks("datasets-v15")
+    device = label.read_device(disk)
+    assert device is not None
+    blocks = label.uberblocks(device, 9)
+    newest = [found for found in blocks if found.txg == blocks[0].txg]
+    found = pool(Patched(disk, {one.offset + 500: b"?" for one in newest}))  # between the fields and the sum
+    assert found.active_uberblock.txg == max(one.txg for one in blocks if one not in newest)
+    assert found.warnings == []
+
+
+def test_a_directory_that_only_mounting_makes_has_no_structures() -> None:
+    node = MountedDirectory(MountPoint(b"/var"), None)
+    assert list(pool(*disks("datasets-v15")).structures.of_node(node)) == []
+
+
+def test_names_that_are_compared_in_a_normal_form(rewrite: Callable[[Edit], None]) -> None:
+    """What the hash does not lead to may stand elsewhere, by another Unicode's tables: all is looked at."""
+    many = pool(*disks("datasets-v15")).walk(b"/many")
+    first = next(name for name, _ in many.entries())
+    header = many.dnode.block(0)[0]  # type: ignore[attr-defined]
+    rewrite(
+        replacing(header, with_word(header, 11, 0x100))
+    )  # zap_normflags: U8_TEXTPREP_NFD of u8_textprep.h
+    many = pool(*disks("datasets-v15")).walk(b"/many")
+    assert many.lookup(first) is not None
+    assert many.lookup(b"none") is None
