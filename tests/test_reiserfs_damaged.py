@@ -484,6 +484,15 @@ def test_a_size_that_is_not_that_of_the_items(size: int) -> None:
     assert contents(image.open().walk(b"/boot/kernel")) == KERNEL.ljust(size, b"\0")[:size]
 
 
+def test_blocks_behind_the_size_are_left_out_wherever_they_lie() -> None:
+    image = Image({b"file": File(KERNEL, gap=1)}, BLOCK)
+    number, _, head = leaf_of(image, (2, 3, 0))
+    rewrite(image, number, layout.stat_data, head.ih_item_location, sd_size=2 * BLOCK)
+    (first, second) = image.open().walk(b"/file").runs()
+    assert (first.length, second.length) == (BLOCK, BLOCK)
+    assert contents(image.open().walk(b"/file")) == KERNEL[: 2 * BLOCK]
+
+
 @pytest.mark.parametrize(("offset", "words"), [(1, None), (1025, "overlap at its byte 1024"), (20481, None)])
 def test_a_tail_that_lies_elsewhere(offset: int, words: str | None) -> None:
     """One that begins before the end of the blocks is damage, one behind it leaves a gap."""
