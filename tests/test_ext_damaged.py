@@ -146,6 +146,9 @@ def test_a_copy_stands_in_for_a_damaged_superblock(tmp_path: Path) -> None:
     data[8193 * 1024 + 5] ^= 1  # a copy with a bad checksum is none
     with pytest.raises(ImageError, match="expected"):
         open_bytes(data)
+    data[8193 * 1024 : 8194 * 1024] = bytes(1024)
+    with pytest.raises(ImageError, match="expected"):
+        open_bytes(data)
 
 
 def test_a_copy_stands_in_for_a_damaged_descriptor(tmp_path: Path) -> None:
@@ -577,6 +580,29 @@ def test_blocks_of_an_extent_tree_are_shown_once(extents: Image) -> None:
         f"inode[{node.key}].extent_indexes",
         f"inode[{node.key}].extent_block[{block // 1024}].header",
     ]
+
+
+def test_inline_data_behind_other_attributes_and_without_its_own(tmp_path: Path) -> None:
+    image = Image(tmp_path, "-t ext4 -O inline_data,^metadata_csum,^has_journal,^64bit")
+    (tmp_path / "contents").write_bytes(bytes(range(100)))
+    debugfs(image.path, f"write {tmp_path / 'contents'} inline", write=True)
+    image.data = bytearray(image.path.read_bytes())
+    start = image.inode("inline")
+    assert image.open().walk(b"/inline").read() == bytes(range(100))
+    name = image.data.index(b"data", start + 128, start + 256)
+    image.data[name] ^= 1  # now it is another attribute
+    with pytest.raises(ImageError, match="100 bytes of inline data, but there is room for 60"):
+        image.open().walk(b"/inline").read()
+
+
+def test_a_link_with_attributes_in_a_block_is_still_in_the_inode(tmp_path: Path) -> None:
+    """The blocks that an inode counts are those of its attributes (ext4_inode_is_fast_symlink)."""
+    image = Image(tmp_path, "-t ext4 -I 128 -O ^metadata_csum,^has_journal,^64bit")
+    debugfs(image.path, "ea_set /short trusted.colour blue", write=True)
+    image.data = bytearray(image.path.read_bytes())
+    start = image.inode("short")
+    assert struct.unpack_from("<I", image.data, start + 0x68)[0]  # i_file_acl
+    assert image.open().walk(b"/short", follow=False).target() == b"target"
 
 
 def test_inline_data_of_an_inode_without_attributes(tmp_path: Path) -> None:

@@ -392,6 +392,40 @@ def test_a_hole_in_the_journal_is_passed_over_by_inspect(tmp_path: Path) -> None
     assert shown() == before - gone
 
 
+def test_a_log_ends_at_a_block_of_no_known_kind(tmp_path: Path) -> None:
+    dirty = make(tmp_path, "-t ext4 -b 1024 -O ^metadata_csum")
+    data = bytearray(dirty.path.read_bytes())
+    second = [p for p, k, _ in dirty.records(data) if k == 1][1]
+    struct.pack_into(">I", data, dirty.block(second).start + 4, 9)
+    filesystem = open_bytes(data)
+    assert target(filesystem) == target(open_bytes(repaired(dirty, data)))
+    names = {structure.name for structure in filesystem.structures.every()}
+    assert f"journal.block[{second}].header" in names
+
+
+def test_a_block_that_the_volume_does_not_have_is_not_replayed(tmp_path: Path) -> None:
+    dirty = make(tmp_path, "-t ext4 -b 1024 -O ^metadata_csum,^64bit")
+    data = bytearray(dirty.path.read_bytes())
+    first, sequence = next((p, sequence) for p, k, sequence in dirty.records(data) if k == 1)
+    struct.pack_into(">I", data, dirty.block(first).start + 12, 1 << 30)  # t_blocknr of the first tag
+    filesystem = open_bytes(data)
+    assert filesystem.warnings == [
+        f"journal: transaction {sequence} has block 1073741824, which is not there"
+    ]
+    assert target(filesystem) != (tmp_path / "t" / "target").read_bytes()
+
+
+def test_a_journal_that_is_cut_off_is_shown_up_to_there(tmp_path: Path) -> None:
+    dirty = make(tmp_path, "-t ext4 -b 1024 -O ^metadata_csum")
+    data = dirty.path.read_bytes()
+    cut = dirty.journal[5]
+    assert cut == max(dirty.journal[:6])
+    names = {s.name for s in open_bytes(data[: cut * 1024], replay_journal=False).structures.every()}
+    assert "journal.block[1].header" in names
+    assert "journal.block[5].fault" in names
+    assert "inode[2]" in names
+
+
 def test_a_log_without_end_is_not_replayed(tmp_path: Path) -> None:
     dirty = make(tmp_path, "-t ext4 -b 1024 -O ^metadata_csum")
     data = bytearray(dirty.path.read_bytes())

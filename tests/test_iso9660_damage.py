@@ -19,9 +19,10 @@ from iso9660_image import Disc, ce, entry, nm, px, record, sl
 from test_iso9660_built import SECTOR, contents, joliet, names, opened, pattern
 
 from pybootcfg.errors import BootcfgError, GuestFileMissing, ImageError, LimitExceeded, UnsupportedFeature
-from pybootcfg.filesystems.base import Node
+from pybootcfg.filesystems.base import Node, Options
 from pybootcfg.filesystems.iso9660 import Iso9660
 from pybootcfg.kind import Kind
+from pybootcfg.source import MemorySource
 
 ROOT = by_hand.ROOT_SECTOR * SECTOR
 PRIMARY = 16 * SECTOR
@@ -665,3 +666,30 @@ def test_bytes_changed_at_random(seed: int) -> None:
         image[PRIMARY + 1 : PRIMARY + 6] = b"CD001"
         with contextlib.suppress(BootcfgError):
             everything(opened(image))
+
+
+def test_an_image_that_ends_before_its_descriptors() -> None:
+    with pytest.raises(ImageError, match="the end is at byte"):
+        Iso9660(MemorySource(bytes(PRIMARY + 5), "disc"), Options())
+
+
+def test_a_damaged_directory_is_a_fault_of_its_own_in_inspect() -> None:
+    disc = Disc()
+    for name in (b"broken", b"sound"):
+        place = len(disc.data) // SECTOR
+        dots = [record(b"\0", place, SECTOR, 2), record(b"\1", by_hand.ROOT_SECTOR, 2 * SECTOR, 2)]
+        disc.place(by_hand.directory(dots, 1) if name == b"sound" else b"\x21" + bytes(40))
+        disc.records.append(record(name.upper(), place, SECTOR, 2, px(0o40755) + nm(name)))
+    sound = len(disc.data) // SECTOR - 1
+    names = {structure.name for structure in opened(disc.image()).structures.every()}
+    assert f"directory[{sound - 1}].fault" in names
+    assert f"directory[{sound}].record[0]" in names
+
+
+def test_a_link_from_the_root_on_is_followed_from_there() -> None:
+    disc = Disc()
+    disc.add(b"file", b"data")
+    disc.add(b"link", b"", px(0o120777) + nm(b"link") + sl((8, b""), (0, b"file")))
+    filesystem = opened(disc.image())
+    assert filesystem.walk(b"/link", follow=False).target() == b"/file"
+    assert contents(filesystem.walk(b"/link")) == b"data"

@@ -1,4 +1,4 @@
-"""A loose configuration's dialect is told by its contents when nobody names it."""
+"""What is told by its contents: the dialect of a loose configuration, kinds of images, file systems."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
+
+from pybootcfg.errors import ImageError
+from pybootcfg.filesystems import container, open_filesystem
+from pybootcfg.filesystems.base import Options
+from pybootcfg.filesystems.directory import Directory
+from pybootcfg.kind import Kind
+from pybootcfg.source import MemorySource
 
 Run = Callable[..., "CompletedProcess[str]"]
 
@@ -43,3 +50,29 @@ def test_a_limit_is_not_hidden_by_other_dialects(pybootcfg: Run, tmp_path: Path)
     file = tmp_path / "grub.cfg"
     file.write_text("while true; do true; done\n")
     assert pybootcfg("entries", "--config", file).returncode == 5
+
+
+@pytest.mark.parametrize(
+    ("begin", "kind"),
+    [(b"QFI\xfb", "qcow2"), (b"vhdxfile", "vhdx"), (b"KDMV", "vmdk"), (b"\xeb\x3c\x90", "raw")],
+)
+def test_containers_of_disks_are_named(begin: bytes, kind: str) -> None:
+    assert container(MemorySource(begin.ljust(4096, b"\0"), "image")) == kind
+
+
+def test_a_pool_of_which_only_damaged_labels_at_the_end_are_left_is_an_error() -> None:
+    data = bytearray(1 << 20)
+    for place in (2 << 18, 3 << 18):  # two labels of 256 KiB; the list of pairs begins at 16 KiB
+        data[place + 16384 : place + 16396] = b"\1\1" + bytes(9) + b"\1"
+    with pytest.raises(ImageError, match="no ZFS label is valid"):
+        open_filesystem(MemorySource(bytes(data), "image"), Options())
+
+
+def test_a_folder_is_read_as_a_file_system(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("text")
+    (tmp_path / "file").chmod(0o640)
+    (tmp_path / "link").symlink_to("file")
+    folder = Directory(str(tmp_path))
+    node = folder.walk(b"/link", follow=False)
+    assert (node.kind, node.target()) == (Kind.SYMLINK, b"file")
+    assert (folder.walk(b"/link").mode, folder.walk(b"/link").read()) == (0o640, b"text")

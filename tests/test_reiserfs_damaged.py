@@ -461,3 +461,63 @@ def test_a_root_directory_that_is_not_there_is_not_shown() -> None:
 def test_no_super_block_where_the_device_ends(size: int) -> None:
     with pytest.raises(ImageError, match="there is no ReiserFS super block"):
         Reiserfs(MemorySource(bytes(size), "disk"), Options())
+
+
+def test_bitmaps_are_found_by_their_numbers() -> None:
+    assert [structure.name for structure in healthy().open().structures.below("bitmap[0]")] == ["bitmap[0]"]
+
+
+# --- files whose parts do not fit --------------------------------------------------------------------------
+
+
+def test_an_error_that_a_kernel_noted_is_told() -> None:
+    image = healthy()
+    image.blocks[image.super_block] = image.superblock(s_fs_state=1)
+    assert any("says that the file system has errors" in warning for warning in image.open().warnings)
+
+
+@pytest.mark.parametrize("size", [1000, len(KERNEL), len(KERNEL) + 5000])
+def test_a_size_that_is_not_that_of_the_items(size: int) -> None:
+    """What is behind the size is left out, what is before it and nowhere reads as zeros."""
+    image = healthy()
+    set_stat(image, sd_size=size)
+    assert contents(image.open().walk(b"/boot/kernel")) == KERNEL.ljust(size, b"\0")[:size]
+
+
+def test_blocks_behind_the_size_are_left_out_wherever_they_lie() -> None:
+    image = Image({b"file": File(KERNEL, gap=1)}, BLOCK)
+    number, _, head = leaf_of(image, (2, 3, 0))
+    rewrite(image, number, layout.stat_data, head.ih_item_location, sd_size=2 * BLOCK)
+    (first, second) = image.open().walk(b"/file").runs()
+    assert (first.length, second.length) == (BLOCK, BLOCK)
+    assert contents(image.open().walk(b"/file")) == KERNEL[: 2 * BLOCK]
+
+
+@pytest.mark.parametrize(("offset", "words"), [(1, None), (1025, "overlap at its byte 1024"), (20481, None)])
+def test_a_tail_that_lies_elsewhere(offset: int, words: str | None) -> None:
+    """One that begins before the end of the blocks is damage, one behind it leaves a gap."""
+    blocks = len(KERNEL) // BLOCK * BLOCK
+    tail = b"the tail"
+    tree: Directory = {b"file": File(KERNEL[:blocks] + tail)}
+    image = Image(tree, BLOCK)
+    number, at, head = leaf_of(image, (2, 3, blocks + 1))
+    if offset > 1:
+        head.ih_key.k_offset = offset
+        rewrite(image, number, layout.item_head, at, ih_key=head.ih_key)
+        place = leaf_of(image, (2, 3, 0))[2].ih_item_location
+        rewrite(image, number, layout.stat_data, place, sd_size=offset - 1 + len(tail))
+    node = image.open().walk(b"/file")
+    if words:
+        with pytest.raises(ImageError, match=words):
+            contents(node)
+    else:
+        assert contents(node) == KERNEL[:blocks].ljust(max(blocks, offset - 1), b"\0") + tail
+
+
+def test_a_name_with_a_separator_is_left_out() -> None:
+    image = Image({b"a-b": File(b"x"), b"sound": File(b"y")}, BLOCK)
+    for number in image.level_blocks[0]:
+        image.blocks[number] = image.blocks[number].replace(b"a-b", b"a/b")
+    filesystem = image.open()
+    assert [name for name, _ in filesystem.root.entries()] == [b"sound"]
+    assert any("a name that cannot be used: 'a/b'" in warning for warning in filesystem.warnings)

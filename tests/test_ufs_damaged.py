@@ -416,3 +416,14 @@ def test_whose_byte_it_is(image: Patch) -> None:
     assert owner(image.inode(2)) == "inode[2]"
     assert owner(1 << 50) == ""
     assert owner(-1) == ""
+
+
+def test_damage_is_a_fault_of_its_own_in_inspect(image: Patch) -> None:
+    kernel, many = (inode_of(image.image, path) for path in (KERNEL, b"/many"))
+    at = list(image.records(many))[60]
+    image.put("H", at + 4, 3)  # d_reclen
+    image.put("H", image.inode(kernel), 0o644)  # di_mode: of no type
+    names = [structure.name for structure in open_image(image.write()).structures.every()]
+    assert f"inode[{kernel}].fault" in names
+    assert len([name for name in names if name.startswith(f"inode[{many}]") and name.endswith(".fault")]) == 1
+    assert f"inode[{kernel + 1}]" in names

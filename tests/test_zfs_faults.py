@@ -712,9 +712,20 @@ def test_no_root_dataset_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_object_that_is_damaged_is_a_fault(rewrite: Callable[[Edit], None]) -> None:
     one = directory(pool(*disks("datasets-v15")), b"data")
     rewrite(editing_dnode(one.dnode.bonus, len(one.dnode.pointers), LEVELS, b"\xff"))
-    shown = names(pool(*disks("datasets-v15")))
-    assert f"zfs.mos.object[{one.object}].fault" in shown
-    assert f"zfs.mos.object[{one.object + 1}]" in shown
+    for every in (False, True):
+        shown = names(pool(*disks("datasets-v15")), every=every)
+        assert f"zfs.mos.object[{one.object}].fault" in shown
+        assert f"zfs.mos.object[{one.object + 1}]" in shown
+
+
+def test_an_object_with_redacted_blocks_is_a_fault(rewrite: Callable[[Edit], None]) -> None:
+    one = directory(pool(*disks("datasets-v15")), b"data")
+    redacted = words(1 << 39 | 2 << 40, order="little")  # embedded, of type 2
+    rewrite(editing_dnode(one.dnode.bonus, len(one.dnode.pointers), 64 + 48, redacted))
+    for every in (False, True):
+        shown = names(pool(*disks("datasets-v15")), every=every)
+        assert f"zfs.mos.object[{one.object}].fault" in shown
+        assert f"zfs.mos.object[{one.object + 1}]" in shown
 
 
 def test_a_block_of_dnodes_that_cannot_be_read_hides_no_other() -> None:
@@ -832,3 +843,278 @@ def test_an_indirect_block_that_leads_to_itself(rewrite: Callable[[Edit], None])
     assert next(shown).name == name
     with pytest.raises(ImageError, match="a block pointer is of level 1 where 0 must be"):
         _ = [structure.name for structure in islice(shown, 20)]
+
+
+# --- more of what cannot be read ---------------------------------------------------------------------------
+
+
+def test_a_hole_is_zeros() -> None:
+    prop = 7 | 7 << 16 | 1 << 63
+    hole = blkptr.decode(words(*[0] * 6, prop, *[0] * 9, order="little"), big=False)
+    assert block.BlockReader("pool", print).read(hole) == bytes(4096)
+
+
+def test_a_gang_block_whose_header_is_damaged() -> None:
+    top = Scattered(3, 2, 1)
+    top.header = top.header[:-1] + bytes([top.header[-1] ^ 1])
+    blocks = block.BlockReader("pool", print)
+    blocks.tops = {0: top}
+    with pytest.raises(ImageError, match=r"no copy of a block is right \(scattered at 0x0\)"):
+        blocks.read(pointer(lsize=6, psize=6, gang=1))
+
+
+@pytest.mark.parametrize(
+    ("at", "new", "words"),
+    [
+        (10, b"\xff\xff", "its bonus buffer is longer than its dnode"),  # dn_bonuslen
+        (4, b"\0", "it is no file, its bonus buffer is of type 0"),  # dn_bonustype
+        (1, b"\x0c", "an indirect block has 16384 bytes instead of 4096"),  # dn_indblkshift
+    ],
+)
+def test_a_dnode_that_says_something_else(
+    at: int, new: bytes, words: str, rewrite: Callable[[Edit], None]
+) -> None:
+    node = pool(*disks("datasets-v15")).walk(b"/boot/text")
+    assert isinstance(node, Znode)
+    rewrite(editing_dnode(node.dnode.bonus, len(node.dnode.pointers), at, new))
+    found = pool(*disks("datasets-v15"))
+    with pytest.raises(ImageError, match=words):
+        found.walk(b"/boot/text").read()
+    assert found.walk(b"/boot/grub/grub.cfg").read() == b"changed\n"
+
+
+def test_a_dataset_without_an_object_set(rewrite: Callable[[Edit], None]) -> None:
+    one = directory(pool(*disks("datasets-v15")), b"data").head()
+    bonus = one.dnode.bonus
+    rewrite(replacing(bonus, bonus[:128] + bytes(128) + bonus[256:]))  # ds_bp
+    found = pool(*disks("datasets-v15"))
+    with pytest.raises(ImageError, match="there is no object set"):
+        found.subvolume("rpool/data")
+    assert not directory(found, b"data").head().volume
+    assert not [name for name in names(found, every=False) if name.startswith("zfs.dataset[rpool/data]")]
+
+
+def test_an_object_set_whose_first_dnode_is_no_list_of_dnodes(rewrite: Callable[[Edit], None]) -> None:
+    data = directory(pool(*disks("datasets-v15")), b"data").head().open().data
+    rewrite(replacing(data, b"\x13" + data[1:]))  # DMU_OT_PLAIN_FILE_CONTENTS
+    with pytest.raises(ImageError, match="it is of type 19 with blocks of"):
+        pool(*disks("datasets-v15")).subvolume("rpool/data")
+
+
+def test_the_pools_own_configuration_cannot_be_read(rewrite: Callable[[Edit], None]) -> None:
+    found = pool(*disks("datasets-v15")).pool
+    number = found.directory().number(b"config")
+    data = found.mos.object(number).block(0)[0]
+    rewrite(replacing(data, b"\xff" * len(data)))
+    again = pool(*disks("datasets-v15"))
+    assert "its own configuration cannot be read, only the labels are used" in again.warnings[0]
+    assert again.walk(b"/boot/grub/grub.cfg").read() == b"changed\n"
+
+
+def test_datasets_whose_properties_or_children_cannot_be_read(rewrite: Callable[[Edit], None]) -> None:
+    bonus = directory(pool(*disks("datasets-v15")), b"data").dnode.bonus
+    rewrite(replacing(bonus, with_word(with_word(bonus, 4, 1 << 40), 10, 1 << 40)))
+    found = pool(*disks("datasets-v15"))
+    assert found.walk(b"/boot/grub/grub.cfg").read() == b"changed\n"
+    said = "\n".join(found.warnings)
+    assert "rpool/data: the dataset is not shown: there is no such object" in said
+    assert "rpool/data: the datasets below cannot be listed: there is no such object" in said
+
+
+def test_what_a_kernel_is_told_of_its_dataset(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = pool(*disks("datasets-v15"))
+    number = directory(found, b"ROOT", b"be").head().object
+    assert (found.bootpath, found.boot_properties) == ("", f"zfs-bootfs=rpool/{number}")
+    monkeypatch.setattr(type(found.pool), "phys_path", "/pci@0,0/disk@0:a")
+    assert found.boot_properties == f'zfs-bootfs=rpool/{number},bootpath="/pci@0,0/disk@0:a"'
+    assert pool(*disks("raidz2-v23")).boot_properties == ""
+
+
+def test_names_for_a_message_are_not_looked_for_without_end(
+    before: Before, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: ReplayedFileSystem = before.after().filesystem
+    kernel = before.kernel.number
+    assert found._name(kernel, NEW) == b"object %d" % NEW  # a file has no names in it
+    monkeypatch.setattr(limits.ZFS_LOG_NAMES, "value", 0)
+    found = before.after().filesystem
+    assert found._name(before.boot.number, kernel) == b"object %d" % kernel
+
+
+def test_a_log_that_cannot_be_read_leaves_the_dataset_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = log_record(1) + log_record(2, length=31)
+    following = blkptr.decode(bytes(128), 0, big=False)
+    damaged = zil.LogBlock(data.ljust(4096, b"\0"), 0, len(data), big=False, next=following)
+    monkeypatch.setattr(zil, "log_blocks", lambda *_: iter([damaged]))
+    found = pool(*disks("intent-log-v23"))
+    assert found.walk(b"/boot/grub/grub.cfg").read().startswith(b"set timeout")
+    assert "the intent log cannot be read: a record of 31 bytes" in str(found.warnings)
+
+
+def test_a_log_on_a_device_that_is_missing(rewrite: Callable[[Edit], None]) -> None:
+    found = pool(*disks("intent-log-v23"), replay=False)
+    root = found.root
+    while isinstance(root, MountedDirectory):
+        assert root.under is not None
+        root = root.under
+    assert isinstance(root, Znode)
+    data = root.filesystem.objects.data
+    place = 512 + 16  # os_zil_header, zh_log
+    device = struct.unpack_from("<Q", data, place)[0] | 7 << 32
+    changed = data[:place] + words(device, order="little") + bytes(0) + data[place + 8 :]
+    for copy in (1, 2):  # further copies are taken away
+        at = place + 16 * copy
+        changed = changed[:at] + bytes(16) + changed[at + 16 :]
+    rewrite(replacing(data, changed))
+    again = pool(*disks("intent-log-v23"))
+    assert again.walk(b"/boot/grub/grub.cfg").read().startswith(b"set timeout")
+    assert "the intent log may hold changes, but its device is missing" in str(again.warnings)
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "words"),
+    [
+        (0, 77, "it is no ZAP, its first block is of type 0x4d"),
+        (8, 1, "the header of its fat ZAP makes no sense"),  # zap_magic
+        (32, 60, "the pointer table of its fat ZAP makes no sense"),  # zt_shift
+    ],
+)
+def test_a_fat_zap_with_a_wrong_header(
+    at: int, value: int, words: str, rewrite: Callable[[Edit], None]
+) -> None:
+    header = pool(*disks("datasets-v15")).walk(b"/many").dnode.block(0)[0]  # type: ignore[attr-defined]
+    rewrite(replacing(header, with_word(header, at // 8, value)))
+    with pytest.raises(ImageError, match=words):
+        list(pool(*disks("datasets-v15")).walk(b"/many").entries())
+
+
+def no_leaf(data: bytearray, _: int) -> None:
+    data[24:28] = b"FAIL"
+
+
+def too_long_a_prefix(data: bytearray, _: int) -> None:
+    struct.pack_into("<H", data, 32, 64)  # lh_prefix_len
+
+
+def chains_that_lead_to_no_entry(data: bytearray, start: int) -> None:
+    free = next(n for n, at in enumerate(range(start, len(data) - 23, 24)) if data[at] != 252)
+    data[48:start] = free.to_bytes(2, "little") * ((start - 48) // 2)
+
+
+def chains_that_lead_out(data: bytearray, start: int) -> None:
+    data[48:start] = b"\xfe\xff" * ((start - 48) // 2)
+
+
+def names_that_are_no_array(data: bytearray, start: int) -> None:
+    for at in chunks(data, start, 252):
+        struct.pack_into("<H", data, at + 4, (at - start) // 24)  # le_name_chunk: the entry itself
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (no_leaf, "block 1 of its fat ZAP is no leaf"),
+        (too_long_a_prefix, "prefix"),
+        (chains_that_lead_to_no_entry, "hash chain"),
+        (chains_that_lead_out, "chunk"),
+        (names_that_are_no_array, "array"),
+    ],
+)
+def test_a_leaf_whose_parts_do_not_fit(
+    change: Callable[[bytearray, int], None], words: str, rewrite: Callable[[Edit], None]
+) -> None:
+    found = pool(*disks("datasets-v15"))
+    many = found.walk(b"/many")
+    first = next(name for name, _ in many.entries())
+    found.pool.blocks.forget()
+    rewrite(leaves(change))
+    with pytest.raises(ImageError, match=words):
+        _ = [many.lookup(name) for name in (first, b"none")]
+
+
+def test_a_name_that_another_ends_with(before: Before) -> None:
+    """The bytes of `text` stand in the midst of other entries, too."""
+    names = [name for name, _ in before.boot.entries()]
+    longer = next(name for name in names if len(name) > 4)
+    assert before.boot.lookup(longer[1:]) is None
+    assert before.boot.lookup(longer) is not None
+
+
+@pytest.mark.parametrize(
+    ("lacking", "words"),
+    [(b"ZPL_SIZE", "its system attributes lack mode or size"), (None, "is not registered")],
+)
+def test_system_attributes_that_are_missing(lacking: bytes | None, words: str) -> None:
+    node = pool(*disks("checksums-v5000")).subvolume("tank/sha256")
+    assert isinstance(node, Znode)
+    registry = node.filesystem.registry
+    assert registry is not None
+    number = next(number for number, name in registry.names.items() if name == (lacking or b"ZPL_SIZE"))
+    if lacking:
+        registry.names[number] = b"ZPL_OTHER"
+    else:
+        del registry.lengths[number]
+    with pytest.raises(ImageError, match=words):
+        _ = node.attributes
+
+
+def test_a_mode_of_no_type(before: Before) -> None:
+    node = Znode(before.root.filesystem, before.boot.number)
+    node.__dict__["attributes"] = before.boot.attributes._replace(mode=0o644)
+    with pytest.raises(ImageError, match="it has a mode of no file type: 0o644"):
+        _ = node.kind
+
+
+def test_attributes_in_a_block_of_their_own(rewrite: Callable[[Edit], None]) -> None:
+    """A spill block, which the last pointer of a dnode leads to; here the pointer holds it itself."""
+    node = pool(*disks("checksums-v5000")).subvolume("tank/sha256")
+    assert isinstance(node, Znode)
+    data = struct.pack("<IHH", 0x2F505A, 999 | 1 << 10, 0).ljust(112, b"\0")
+    spread = struct.unpack("<14Q", data)
+    prop = 111 | 111 << 25 | 2 << 32 | 1 << 39 | 44 << 48 | 1 << 63
+    spill = words(*spread[:6], prop, *spread[6:9], 9, *spread[9:], order="little")
+    assert blkptr.decode(spill, big=False).embedded == data
+    count, bonus = len(node.dnode.pointers), node.dnode.bonus
+    flags = editing_dnode(bonus, count, 7, b"\x04")  # DNODE_FLAG_SPILL_BLKPTR
+    last = editing_dnode(bonus, count, 512 * node.dnode.slots - 128, spill)
+    assert 64 + 128 * count + len(bonus) <= 512 * node.dnode.slots - 128
+    rewrite(lambda plain: flags(last(plain)))
+    found = pool(*disks("checksums-v5000"))
+    name = f"zfs.dataset[tank/sha256].object[{node.number}]"
+    shown: list[str] = []
+
+    def look() -> None:
+        shown.extend(structure.name for structure in found.structures.below(name))
+
+    with pytest.raises(ImageError, match="a layout that is not registered"):
+        look()
+    assert f"{name}.spill.sa_header" in shown
+
+
+def test_an_uberblock_with_a_wrong_checksum_is_none() -> None:
+    (disk,) = disks("datasets-v15")
+    device = label.read_device(disk)
+    assert device is not None
+    blocks = label.uberblocks(device, 9)
+    newest = [found for found in blocks if found.txg == blocks[0].txg]
+    found = pool(Patched(disk, {one.offset + 500: b"?" for one in newest}))  # between the fields and the sum
+    assert found.active_uberblock.txg == max(one.txg for one in blocks if one not in newest)
+    assert found.warnings == []
+
+
+def test_a_directory_that_only_mounting_makes_has_no_structures() -> None:
+    node = MountedDirectory(MountPoint(b"/var"), None)
+    assert list(pool(*disks("datasets-v15")).structures.of_node(node)) == []
+
+
+def test_names_that_are_compared_in_a_normal_form(rewrite: Callable[[Edit], None]) -> None:
+    """What the hash does not lead to may stand elsewhere, by another Unicode's tables: all is looked at."""
+    many = pool(*disks("datasets-v15")).walk(b"/many")
+    first = next(name for name, _ in many.entries())
+    header = many.dnode.block(0)[0]  # type: ignore[attr-defined]
+    rewrite(
+        replacing(header, with_word(header, 11, 0x100))
+    )  # zap_normflags: U8_TEXTPREP_NFD of u8_textprep.h
+    many = pool(*disks("datasets-v15")).walk(b"/many")
+    assert many.lookup(first) is not None
+    assert many.lookup(b"none") is None

@@ -85,10 +85,7 @@ class ReiserfsStructures(Structures):
             return
         position = 0
         while position < journal.size:
-            try:
-                found = journal.transaction(position)
-            except ImageError:
-                return  # the volume ends here
+            found = journal.transaction(position)
             if found is None:
                 position += 1
                 continue

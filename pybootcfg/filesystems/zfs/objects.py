@@ -6,7 +6,7 @@ import functools
 from contextlib import suppress
 
 from pybootcfg import limits, schema
-from pybootcfg.errors import BootcfgError, ImageError, printable
+from pybootcfg.errors import BootcfgError, printable
 from pybootcfg.filesystems.zfs import acl, contents, zap_inspection, zil
 from pybootcfg.filesystems.zfs.blkptr import SIZE, BlockPointer, bits, decode, ordered
 from pybootcfg.filesystems.zfs.contents import Role
@@ -87,7 +87,10 @@ class Objects:
     def listed(self, limit: int) -> Iterator[Structure]:
         """Yield the dnodes of the objects whose numbers are below a limit."""
         for number in self._numbers(limit):
-            yield self._object(number)[2]
+            try:
+                yield self._object(number)[2]
+            except BootcfgError as error:
+                yield fault(f"{self.name}.object[{number}]", error)
 
     def every(self) -> Iterator[Structure]:
         """Yield the object set, its intent log, and all objects with what belongs to them."""
@@ -119,7 +122,7 @@ class Objects:
                     slot += 1
                     continue
                 yield first + slot
-                with suppress(ImageError):
+                with suppress(BootcfgError):
                     slot += self.objects.object(first + slot).slots - 1
                 slot += 1
 

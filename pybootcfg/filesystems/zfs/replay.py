@@ -10,7 +10,7 @@ import bisect
 import functools
 
 from pybootcfg import limits, schema
-from pybootcfg.errors import ImageError, LimitExceeded
+from pybootcfg.errors import GuestFileMissing, ImageError, LimitExceeded
 from pybootcfg.filesystems.base import Inline, Node, Run
 from pybootcfg.filesystems.zfs import zil
 from pybootcfg.filesystems.zfs.blkptr import SIZE, BlockPointer, bits, decode, ordered
@@ -300,7 +300,7 @@ class ReplayedFileSystem(FileSystem):
                 self._naming.spend()
                 if isinstance(node, Znode) and node.number == number:
                     return name
-        except (ImageError, LimitExceeded):
+        except (ImageError, LimitExceeded, GuestFileMissing):
             pass
         return b"object %d" % number
 
