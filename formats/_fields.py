@@ -9,7 +9,6 @@ the number.
 """
 
 import stat
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -23,9 +22,8 @@ _EPOCH = datetime(1970, 1, 1)
 class Meaning(Subconstruct):  # type: ignore[misc]  # Construct has no types
     """A field whose value has words; `symbol` returns them, or None where the value has no meaning."""
 
-    @abstractmethod
     def symbol(self, value: Any) -> str | None:
-        """Put a value into words."""
+        """Put a value into words; each kind of field has its own."""
 
 
 class UnixTime(Meaning):
