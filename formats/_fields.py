@@ -25,7 +25,7 @@ class Meaning(Subconstruct):  # type: ignore[misc]  # Construct has no types
 
     @abstractmethod
     def symbol(self, value: Any) -> str | None:
-        """Put a value into words."""
+        """Put a value into words; each kind of field has its own."""
 
 
 class UnixTime(Meaning):

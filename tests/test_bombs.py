@@ -16,9 +16,6 @@ from typing import Any, NamedTuple
 
 import pytest
 
-#: replays of much that other tests run once
-pytestmark = pytest.mark.no_cover
-
 SECONDS = 10.0  #: of processor time
 PEAK = 128 << 10  #: KiB, the interpreter's own 20 MiB included
 

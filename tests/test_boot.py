@@ -10,10 +10,19 @@ from guests import make_guest, needs_mke2fs
 from zfs_image import disks as zfs_disks
 
 from pybootcfg import limits
-from pybootcfg.boot import Abandoned, Boot, NothingBootableError, Request, find_boot, find_configuration
+from pybootcfg.boot import (
+    Abandoned,
+    Boot,
+    NothingBootableError,
+    Request,
+    find_boot,
+    find_configuration,
+    find_menu,
+)
 from pybootcfg.dialects.base import Settings
 from pybootcfg.errors import GuestFileMissing, ImageError, LimitExceeded
 from pybootcfg.extraction import copy_file
+from pybootcfg.filesystems.base import Options
 from pybootcfg.guest import Configuration, Guest
 from pybootcfg.menu import FileRef, Menu
 from pybootcfg.source import MemorySource
@@ -119,6 +128,33 @@ def test_a_menu_is_made_again_only_when_that_may_help(
     with nullcontext() if boots else pytest.raises(NothingBootableError):
         find_boot(guest, Request())
     assert len(made) == times
+
+
+def test_the_menu_that_is_shown_is_the_first_with_entries(tmp_path: Path) -> None:
+    files = {"/boot/grub/menu.lst": "title a\nkernel /k\n", "/etc/lilo.conf": "image=/k\n", "/k": "k"}
+    assert find_menu(guest_of(tmp_path, files), Settings()).dialect == "grub_legacy"
+    assert find_menu(guest_of(tmp_path, {GRUB: "set timeout=1\n"}), Settings()).dialect == "grub_legacy"
+    assert find_menu(guest_of(tmp_path, {GRUB: FALLBACK}), Settings()).dialect == "grub2"
+
+
+def test_a_guest_without_a_menu_says_why(tmp_path: Path) -> None:
+    guest = guest_of(tmp_path, {GRUB: "false | true\n", "/etc/lilo.conf": "= =\n"})
+    with pytest.raises(NothingBootableError) as caught:
+        find_menu(guest, Settings())
+    empty, unread = caught.value.attempts
+    assert empty.why.startswith(f"{GRUB}: no entries; p0:{GRUB}:1:7: syntax error")
+    assert (unread.why.startswith("/etc/lilo.conf: p0:/etc/lilo.conf:1:"), unread.status) == (True, 4)
+    assert caught.value.exit_status == 4
+    with pytest.raises(NothingBootableError, match="no boot configuration"):
+        find_menu(guest_of(tmp_path / "empty", {"/a": ""}), Settings())
+
+
+def test_the_device_of_a_loose_configuration_is_where_its_files_are() -> None:
+    guest, file = Guest([], Options()), FileRef("/somewhere/grub.cfg")
+    guest.loose[file] = b"menuentry A { linux (hd0)/k; initrd (hd1)/i; }\n"
+    ((_, entry),) = guest.interpret(Configuration("grub2", file), Settings()).flat()
+    assert entry.kernel == FileRef("/k")
+    assert any("hd1" in warning for warning in entry.warnings)
 
 
 def test_who_is_asked_may_want_nothing(tmp_path: Path) -> None:

@@ -22,9 +22,6 @@ from zfs_image import Patched
 from pybootcfg.filesystems.zfs import block, compression
 from pybootcfg.source import MemorySource, Source
 
-#: replays of much that other tests run once
-pytestmark = pytest.mark.no_cover
-
 CORPUS = Path(__file__).parent / "corpus"
 CASES: list[dict[str, Any]] = json.loads((CORPUS / "changed_bytes.json").read_text())
 SECONDS = 10

@@ -102,10 +102,11 @@ def bytes_of_all_kinds(guest: Guest) -> list[int]:
                 inside += [
                     (run.source, run.offset + run.length // 2) for run in runs if isinstance(run, Extent)
                 ][:1]
-        found += [place for one in inside if (place := disk_offset(*one)) is not None][:8]
+        found += [place for one in inside if (place := disk_offset(*one)) is not None][:4]
     return [offset for offset in found if offset < disk.size]
 
 
+@pytest.mark.no_cover
 def test_an_owner_holds_the_byte_that_it_owns(guest: Guest) -> None:
     disk = guest.disks[0]
     for offset in bytes_of_all_kinds(guest):

@@ -725,7 +725,6 @@ def everything(filesystem: Ext) -> None:
         structure.decoder.trace(filesystem.source, structure.offset)
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize(
     "options",
     ["-t ext2", "-t ext4 -O inline_data", "-t ext4 -O ^metadata_csum", "-t ext4 -O meta_bg,^resize_inode"],

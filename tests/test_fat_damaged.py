@@ -397,7 +397,6 @@ def outcome(image: bytes | bytearray) -> None:
         pass
 
 
-@pytest.mark.no_cover
 def test_noise_in_the_metadata() -> None:
     chance = random.Random(7)  # noqa: S311
     original = carried("fat12")

@@ -133,7 +133,6 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("images")
 
 
-@pytest.mark.no_cover
 @pytest.mark.parametrize("task", [boot, walk, inspect])
 @pytest.mark.parametrize("image", IMAGES, ids=lambda image: image.name)
 def test_a_faulty_disk(image: images.Image, task: Task, unpacked: Path) -> None:

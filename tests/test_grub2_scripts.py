@@ -18,7 +18,7 @@ from memory_machine import MemoryMachine
 from pybootcfg import limits
 from pybootcfg.dialects import grub2
 from pybootcfg.dialects.base import Settings
-from pybootcfg.dialects.grub2 import regexp
+from pybootcfg.dialects.grub2 import regexp, words
 from pybootcfg.dialects.grub2.words import split, unescape
 from pybootcfg.errors import LimitExceeded
 
@@ -160,6 +160,12 @@ probe --fs --set=t (hd1); probe -u hd0; echo " $t"
     assert "".join(printed) == (
         "hd0\nhd1\nhd0\nhd1\nhd1\n hd0 hd1\nhd1\n hd1[]\nerror: no such device: One.\n5 []\nAB-cd ext2\n"
     )
+
+
+def test_words_that_are_kept_at_hand_are_not_kept_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(words, "_CACHED_WORDS", 3)
+    script = "a=1\n" + "".join(f"echo x{number}$a\n" for number in range(10)) + "echo x0$a\n"
+    assert run(script).split() == [*(f"x{number}1" for number in range(10)), "x01"]
 
 
 def test_source_sees_and_changes_everything() -> None:

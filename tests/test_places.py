@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -273,6 +274,29 @@ def test_a_field_of_which_the_journal_has_a_part() -> None:
     locate(field, overlay)
     first, second = field.children
     assert (first.offset, first.decoded, second.offset, second.decoded) == (14, True, 42, False)
+
+
+# --- owners -------------------------------------------------------------------------------------------
+
+
+def test_a_file_system_may_tell_of_no_structures() -> None:
+    silent = Structures()
+    assert [*silent.listed(), *silent.every(), *silent.below("inode"), *silent.of_node(None)] == []
+    assert (silent.find("inode[2]"), silent.owner(0), silent.room("inode[2]")) == (None, "", 0)
+
+
+def test_the_record_of_a_file_in_its_directory_owns_its_bytes() -> None:
+    """On ISO 9660 no other structure makes a file; where the record lies is told by the file alone."""
+    packed = Path(__file__).parent / "corpus/iso/genisoimage-rr.iso.xz"
+    guest = Guest.of_sources([MemorySource(lzma.decompress(packed.read_bytes()), "disc")])
+    filesystem = guest.listed[0].filesystem
+    name, node = next(pair for pair in filesystem.root.entries() if pair[1].kind is Kind.DIRECTORY)
+    name, node = next(pair for pair in node.entries() if pair[1].kind is Kind.FILE)
+    record = next(one for one in filesystem.structures.of_node(node) if "record" in one.decoder.name)
+    found = owner(guest, record.offset + 2)  # the location of the extent, in little-endian order
+    assert found.structure is not None
+    assert (found.structure.offset, found.file) == (record.offset, None)
+    assert [field.offset for field in found.fields][:1] == [record.offset + 2], name
 
 
 # --- owners on a damaged file system ------------------------------------------------------------------

@@ -242,24 +242,25 @@ def test_what_is_prepared_is_found_and_run(
         (tmp_path / name).write_text(text)
     root = str(tmp_path)
     monkeypatch.setattr(bytecode, "ROOT", root)
-    monkeypatch.setattr(bytecode._modules, "__defaults__", ("pybootcfg", root))
+    monkeypatch.setattr(bytecode, "PACKAGE", "boxed")
+    monkeypatch.setattr(bytecode._modules, "__defaults__", ("boxed", root))
     monkeypatch.setattr(bytecode, "STANDARD", ("keyword", "encodings.cp437", "sys"))
     monkeypatch.setattr(bytecode.prepared, "__path__", [root])
     for file in (bytecode.COMMON, bytecode.RARE):
         (tmp_path / file).write_bytes(bytecode.prepare(file))
-    common = {"pybootcfg", "pybootcfg.boot", "pybootcfg.inner", "pybootcfg.inner.deep"}
+    common = {"boxed", "boxed.boot", "boxed.inner", "boxed.inner.deep"}
     assert not bytecode.is_prepared()
     bytecode.hold(everything=False)
     assert bytecode.is_prepared()
     assert finder in sys.meta_path
     assert {*finder._modules} == common | {"keyword", "encodings.cp437"}
     bytecode.hold(everything=True)
-    assert {*finder._modules} == common | {"keyword", "encodings.cp437", "pybootcfg.tables"}
-    boot = loaded(finder, "pybootcfg.boot")
+    assert {*finder._modules} == common | {"keyword", "encodings.cp437", "boxed.tables"}
+    boot = loaded(finder, "boxed.boot")
     assert (boot.ANSWER, boot.__doc__, boot.__file__) == (42, None, f"{root}/boot.py")
-    assert loaded(finder, "pybootcfg.inner").__path__ == [f"{root}/inner"]
-    assert loaded(finder, "pybootcfg.inner.deep").where() == f"{root}/inner/deep.py"
-    assert loaded(finder, "pybootcfg.tables").RARE
+    assert loaded(finder, "boxed.inner").__path__ == [f"{root}/inner"]
+    assert loaded(finder, "boxed.inner.deep").where() == f"{root}/inner/deep.py"
+    assert loaded(finder, "boxed.tables").RARE
     assert "lambda" in loaded(finder, "keyword").kwlist
 
 

@@ -32,9 +32,6 @@ from pybootcfg.results import dump_json
 from pybootcfg.source import MemorySource
 from pybootcfg.variable import plain, resolve
 
-#: replays of much that other tests run once
-pytestmark = pytest.mark.no_cover
-
 CORPUS = Path(__file__).parent / "corpus"
 
 # --- schemas -----------------------------------------------------------------------------------------

@@ -311,7 +311,6 @@ def test_truncated(image: Patch, length: int) -> None:
     assert content == b"".join(b"kernel %07d\n" % number for number in range(20000))
 
 
-@pytest.mark.no_cover
 def test_any_byte_of_the_metadata(image: Patch) -> None:
     # Every 41st byte of superblock, copy, inodes and first directories: no other error than ours.
     image.data[:] = image.data[: 1 << 19]
