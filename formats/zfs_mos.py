@@ -139,6 +139,66 @@ vdev_indirect_birth_entry_phys = Struct(
     "vibe_phys_birth_txg" / Int64un * "txg",  # was copied in this one
 )
 
+# --- values in the object directory ----------------------------------------------------------------
+# <sys/dsl_scan.h>, <sys/spa_impl.h>, <sys/vdev_removal.h>
+
+DMU_POOL_SCAN = b"scan"
+DMU_POOL_ERRORSCRUB = b"error_scrub"
+DMU_POOL_REMOVING = b"com.delphix:removing"
+DMU_POOL_CONDENSING_INDIRECT = b"com.delphix:condensing_indirect"
+
+scan_func = Enum(Int64un, NONE=0, SCRUB=1, RESILVER=2, ERRORSCRUB=3)
+scan_state = Enum(Int64un, NONE=0, SCANNING=1, FINISHED=2, CANCELED=3, ERRORSCRUBBING=4)
+
+dsl_scan_phys = Struct(
+    "scn_func" / scan_func,
+    "scn_state" / scan_state,
+    "scn_queue_obj" / Int64un,
+    "scn_min_txg" / Int64un * "txg",
+    "scn_max_txg" / Int64un * "txg",
+    "scn_cur_min_txg" / Int64un * "txg",
+    "scn_cur_max_txg" / Int64un * "txg",
+    "scn_start_time" / UnixTime(Int64un),
+    "scn_end_time" / UnixTime(Int64un),
+    "scn_to_examine" / Int64un * "bytes",
+    "scn_examined" / Int64un * "bytes",
+    "scn_skipped" / Int64un * "bytes",
+    "scn_processed" / Int64un * "bytes",
+    "scn_errors" / Int64un * "errors",
+    "scn_ddt_class_max" / Int64un,
+    "scn_ddt_bookmark" / Array(4, Int64un),  # class, type, checksum, cursor
+    "scn_bookmark" / Array(4, Int64un),  # objset, object, level, block
+    "scn_flags" / Int64un,
+)
+
+dsl_errorscrub_phys = Struct(
+    "dep_func" / scan_func,
+    "dep_state" / scan_state,
+    "dep_cursor" / Int64un,
+    "dep_start_time" / UnixTime(Int64un),
+    "dep_end_time" / UnixTime(Int64un),
+    "dep_to_examine" / Int64un * "errors",
+    "dep_examined" / Int64un * "errors",
+    "dep_errors" / Int64un * "errors",
+    "dep_paused_flags" / Int64un,
+)
+
+spa_removing_phys = Struct(
+    "sr_state" / scan_state,
+    "sr_removing_vdev" / Int64un,
+    "sr_prev_indirect_vdev" / Int64un,
+    "sr_start_time" / UnixTime(Int64un),
+    "sr_end_time" / UnixTime(Int64un),
+    "sr_to_copy" / Int64un * "bytes",
+    "sr_copied" / Int64un * "bytes",
+)
+
+spa_condensing_indirect_phys = Struct(
+    "scip_vdev" / Int64un,
+    "scip_prev_obsolete_sm_object" / Int64un,
+    "scip_next_mapping_object" / Int64un,
+)
+
 # --- deduplication ---------------------------------------------------------------------------------
 
 DMU_POOL_DDT = b"DDT-"  # begins the names of its objects

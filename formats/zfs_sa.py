@@ -40,3 +40,4 @@ ZPL_SIZE = b"ZPL_SIZE"
 ZPL_PARENT = b"ZPL_PARENT"
 ZPL_SYMLINK = b"ZPL_SYMLINK"
 ZPL_DACL_ACES = b"ZPL_DACL_ACES"
+ZPL_DXATTR = b"ZPL_DXATTR"  # extended attributes: a packed list

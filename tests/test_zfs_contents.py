@@ -18,7 +18,7 @@ from zfs_rare import ACES, OLD_ACES, RECORD, MadeObject, of_bonus, of_role, word
 
 from pybootcfg import limits
 from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded
-from pybootcfg.filesystems.zfs import Zfs, acl, contents, history, spacemap
+from pybootcfg.filesystems.zfs import Zfs, acl, contents, history, objects, spacemap
 from pybootcfg.filesystems.zfs.inspection import ZfsStructures
 from pybootcfg.filesystems.zfs.spacemap import Space
 from pybootcfg.guest import Guest
@@ -160,6 +160,24 @@ def test_access_control_lists_of_older_files() -> None:
     assert {"made.bonus", "made.bonus.acl", "made.bonus.ace[0]", "made.bonus.ace[1]"} == found.keys()
     found = by_name(of_bonus(MadeObject(b"", znode(1, ACES, size=80, external=7), bonus_type=17)))
     assert {"made.bonus", "made.bonus.acl"} == found.keys()
+
+
+def test_extended_attributes_in_system_attributes() -> None:
+    piece = zfs_rare.Piece(bytes(4) + zfs_rare.xattrs(), None, "", big=False)
+    found = by_name(objects._packed(piece, "xattr", 4, len(zfs_rare.xattrs())))
+    assert list(found) == ["xattr.nvlist", "xattr.nvlist_version", "xattr.nvlist.user.test"]
+    assert values(found["xattr.nvlist.user.test"])["value"] == b"value"
+    found = by_name(objects._packed(piece, "xattr", 4, 30))  # a pair that is cut
+    assert isinstance(found["xattr.fault"].decoder, Fault)
+
+
+def test_a_scrub_that_is_done() -> None:
+    made = MadeObject(zfs_rare.SCAN)
+    decoder = contents.layout.dsl_scan_phys
+    (shown,) = contents._record_at(made, "scan", zfs_rare.SCAN, decoder, big=True)  # type: ignore[arg-type]
+    parts = {child.name: child for child in traced(shown).children}
+    assert (parts["scn_func"].symbol, parts["scn_state"].symbol) == ("SCRUB", "FINISHED")
+    assert parts["scn_end_time"].symbol == "2023-11-14 22:13:29 UTC"
 
 
 # --- the ring ---------------------------------------------------------------------------------------------

@@ -108,6 +108,16 @@ def clones() -> MadeObject:
     return MadeObject(counts, words(88, 4, 0, 10, 16 << 20, 4096, 8192))
 
 
+#: a scrub that is done, as ZAP stores numbers
+SCAN = struct.pack(">24Q", 1, 2, 0, 0, 1319, 0, 0, 1_700_000_000, 1_700_000_009, 99, 98, 1, *[0] * 12)
+
+
+def xattrs() -> bytes:
+    """Return a packed list with one extended attribute."""
+    pair = struct.pack(">II", 40, 40) + struct.pack(">I", 9) + b"user.test\0\0\0" + struct.pack(">II", 10, 5)
+    return struct.pack(">4BiI", 1, 1, 0, 0, 0, 1) + pair + b"value\0\0\0" + bytes(8)
+
+
 def structures() -> Iterator[Structure]:
     """Yield what is shown of all of them."""
     yield from of_role(contents.MAPPING, mapping())
@@ -122,5 +132,9 @@ def structures() -> Iterator[Structure]:
         (bytes(24), contents.layout.bookmark_phys_v1),
         (bytes(4096), contents.layout.ddt_histogram),
         (bytes(256), contents.layout.ddt_phys),
+        (SCAN, contents.layout.dsl_scan_phys),
+        (bytes(72), contents.layout.dsl_errorscrub_phys),
+        (bytes(56), contents.layout.spa_removing_phys),
+        (bytes(24), contents.layout.spa_condensing_indirect_phys),
     ):
         yield from contents._record_at(MadeObject(data), "made", data, decoder, big=True)  # type: ignore[arg-type]

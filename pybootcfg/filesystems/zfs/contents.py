@@ -168,6 +168,24 @@ def _record_at(dnode: Dnode, name: str, data: bytes, decoder: Decoder, *, big: b
         yield piece.at(name, decoder, 0)
 
 
+#: values in the object directory that are more than a number, by their names
+_IN_DIRECTORY: dict[bytes, Decoder] = {
+    layout.DMU_POOL_SCAN: layout.dsl_scan_phys,
+    layout.DMU_POOL_ERRORSCRUB: layout.dsl_errorscrub_phys,
+    layout.DMU_POOL_REMOVING: layout.spa_removing_phys,
+    layout.DMU_POOL_CONDENSING_INDIRECT: layout.spa_condensing_indirect_phys,
+}
+
+
+def _object_directory(dnode: Dnode, name: str) -> Iterator[Structure]:
+    yield from zap_inspection.structures(dnode, f"{name}.zap")
+    directory = Zap(dnode)
+    for key, decoder in _IN_DIRECTORY.items():
+        entry = directory.find(key)
+        if entry is not None:
+            yield from _record_at(dnode, f"{name}.value[{printable(key)}]", entry.data, decoder, big=True)
+
+
 def _ddt_statistics(dnode: Dnode, name: str) -> Iterator[Structure]:
     yield from zap_inspection.structures(dnode, f"{name}.zap")
     for entry in Zap(dnode).entries():
@@ -233,6 +251,7 @@ DDT_LOG = Role(_ddt_log, _record_bonus(layout.ddt_log_header))
 CLONES = Role(array(layout.brt_entcount, "entcounts").data, _record_bonus(layout.brt_vdev_phys))
 
 _BY_TYPE: dict[int, Role] = {
+    dmu_layout.DMU_OT_OBJECT_DIRECTORY: Role(_object_directory),
     dmu_layout.DMU_OT_PACKED_NVLIST: Role(_nvlist),
     dmu_layout.DMU_OT_FUID: Role(_nvlist),
     dmu_layout.DMU_OT_OBJECT_ARRAY: array(layout.object_word, "elements"),

@@ -11,7 +11,7 @@ from pybootcfg.filesystems.zfs import acl, contents, zap_inspection, zil
 from pybootcfg.filesystems.zfs.blkptr import SIZE, BlockPointer, bits, decode, ordered
 from pybootcfg.filesystems.zfs.contents import Role
 from pybootcfg.filesystems.zfs.dmu import Dnode, ObjectSet
-from pybootcfg.filesystems.zfs.pieces import Piece, bonus_start, dnode_piece
+from pybootcfg.filesystems.zfs.pieces import Piece, bonus_start, dnode_piece, nvlists
 from pybootcfg.filesystems.zfs.znode import FileSystem
 from pybootcfg.schema import Decoder
 from pybootcfg.structures import Stretch, Structure, fault
@@ -179,10 +179,12 @@ class Objects:
         for attribute, at, length in registry.places(data, dnode, big=piece.big):
             decoder: Decoder | None = {8: sa_layout.attribute_u64, 16: sa_layout.attribute_time}.get(length)
             shown = f"{name}.{printable(attribute)}"
-            if decoder is not None:
-                yield piece.at(shown, decoder, start + at)
-            elif attribute == sa_layout.ZPL_DACL_ACES:
+            if attribute == sa_layout.ZPL_DACL_ACES:
                 yield from acl.entries(piece, shown, start + at, length)
+            elif attribute == sa_layout.ZPL_DXATTR:
+                yield from _packed(piece, shown, start + at, length)
+            elif decoder is not None:
+                yield piece.at(shown, decoder, start + at)
             elif length:
                 yield piece.at(shown, Stretch(printable(attribute), length), start + at, plain=True)
 
@@ -242,6 +244,15 @@ class Objects:
                 at += record.lrc_reclen
                 index += 1
             pointer = block.next
+
+
+def _packed(piece: Piece, name: str, start: int, length: int) -> Iterator[Structure]:
+    """Yield the parts of a packed list; what cannot be told of it does not end the other attributes."""
+    try:
+        for part, decoder, offset in nvlists(piece.data[start : start + length]):
+            yield piece.at(f"{name}.{part}", decoder, start + offset, plain=True)
+    except BootcfgError as error:
+        yield fault(name, error)
 
 
 def _record(piece: Piece, name: str, kind: int, at: int) -> Iterator[Structure]:
