@@ -151,6 +151,12 @@ def test_a_run_that_is_told_to_end_ends_at_whatever_it_counts_next() -> None:
     limits.TOTAL_READ.add()
 
 
+def test_the_end_of_a_run_tells_what_it_had() -> None:
+    limits.begin(3)
+    assert "total-cpu: the limit of 24 is used up" in str(limits.expire(limits.TOTAL_CPU))
+    limits.begin(1)
+
+
 def test_the_total_holds_over_all_volumes_of_a_guest(sample: Path) -> None:
     find_boot(Guest.open([str(sample)]), Request())
     needed = limits.TOTAL_READS.spent
@@ -194,6 +200,24 @@ def test_a_name_that_is_not_in_the_table_is_refused_with_those_that_are_close() 
         limits.allow("symlink=1")
     with pytest.raises(UsageError, match=r"no limit is called \\x1b\[ \(`pybootcfg limits` lists them\)"):
         limits.allow("\x1b[=1")
+
+
+@pytest.mark.parametrize(
+    ("name", "first", "count"),
+    [
+        ("symx", "symlinks", 4),  # those that begin alike, by how far they do
+        ("total-reax", "total-reads", 4),
+        ("otal-steps", "total-steps", 1),  # else those that have it in them
+        ("syx", "`pybootcfg limits` lists them", 1),
+        ("", "`pybootcfg limits` lists them", 1),
+    ],
+)
+def test_close_names_are_told(name: str, first: str, count: int) -> None:
+    with pytest.raises(UsageError) as caught:
+        limits.allow(f"{name}=1")
+    told = caught.value.hint.removesuffix("?").split(" or ")
+    assert (told[0], len(told)) == (first, count)
+    assert all(each in limits.TABLE for each in told if "`" not in each)
 
 
 def test_pygrub_takes_limits_with_and_without_an_equals_sign() -> None:
