@@ -43,6 +43,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "cli/sandbox/rlimits.py": SANDBOX,
     "cli/sandbox/seccomp.py": SANDBOX,
 }
+#: as root, a mutant of the sandbox could take away the mounts of the whole machine, /proc among them
+APART = ("unshare", "--mount", "--propagation", "private") if os.getuid() == 0 else ()
 #: the longest that the tests of one mutant may take
 SECONDS = 300
 
@@ -173,7 +175,7 @@ def notices(mutant: Mutant, package: Path) -> bool:
         environment = {**os.environ, "PYTHONPATH": folder}
         tests = [str(TESTS / name) for name in TARGETS[mutant.module]]
         options = ["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={folder}/tests"]
-        command = [sys.executable, "-P", "-m", "pytest", *options, *tests]
+        command = [*APART, sys.executable, "-P", "-m", "pytest", *options, *tests]
         try:
             done = subprocess.run(
                 command, cwd=TESTS.parent, env=environment, capture_output=True, timeout=SECONDS, check=False
