@@ -175,6 +175,11 @@ def test_a_guest_without_a_configuration(tmp_path: Path) -> None:
     assert find_configuration(guest_of(tmp_path, {"/a": ""})) is None
 
 
+def test_the_configuration_that_comes_first(tmp_path: Path) -> None:
+    found = find_configuration(guest_of(tmp_path, {GRUB: "", "/etc/lilo.conf": ""}))
+    assert found == Configuration("grub2", FileRef(GRUB, "p0"))
+
+
 def test_a_kernel_that_is_a_directory(tmp_path: Path) -> None:
     guest = guest_of(tmp_path, {GRUB: "menuentry A { linux /boot; }\n"})
     with pytest.raises(NothingBootableError, match="is a dir, not a file") as caught:

@@ -168,6 +168,11 @@ def test_words_that_are_kept_at_hand_are_not_kept_for_ever(monkeypatch: pytest.M
     assert run(script).split() == [*(f"x{number}1" for number in range(10)), "x01"]
 
 
+def test_a_variable_that_becomes_too_long() -> None:
+    with pytest.raises(LimitExceeded, match=r"grub-variable: 90000 is over .* \[\$y\]"):
+        run(f"x={'x' * 30_000}\ny=$x$x$x\n")
+
+
 def test_source_sees_and_changes_everything() -> None:
     files = {"/sub/a.cfg": "echo $config_file $config_directory\nx=2\nfunction f { echo f; }\n"}
     assert run("x=1\nsource /sub/a.cfg\necho $x $config_directory\nf\n. /none; echo $?\n", files) == (

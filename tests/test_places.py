@@ -282,6 +282,7 @@ def test_a_field_of_which_the_journal_has_a_part() -> None:
 def test_a_file_system_may_tell_of_no_structures() -> None:
     silent = Structures()
     assert [*silent.listed(), *silent.every(), *silent.below("inode"), *silent.of_node(None)] == []
+    assert list(silent.of_member("p1")) == []
     assert (silent.find("inode[2]"), silent.owner(0), silent.room("inode[2]")) == (None, "", 0)
 
 
@@ -315,6 +316,14 @@ def test_an_owner_that_takes_too_long_to_find_is_looked_for_among_the_files(
     assert found.file.path.startswith("/boot/vmlinuz")
     assert found.file.offset == 5
     assert any("inspect-structures" in note for note in found.notes)
+
+
+def test_an_owner_is_found_among_what_is_listed(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guest = Guest.open([str(sample)])
+    monkeypatch.setattr(type(guest.listed[0].filesystem.structures), "owner", lambda *_: "")
+    found = owner(guest, (1 << 20) + 1024 + 0x38)
+    assert found.structure is not None
+    assert (found.structure.name, [field.name for field in found.fields]) == ("p1.superblock", ["s_magic"])
 
 
 def test_an_owner_among_too_many_files(sample: Path, monkeypatch: pytest.MonkeyPatch) -> None:
