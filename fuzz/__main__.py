@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import resource
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,9 +80,11 @@ def _fuzz(name: str, options: argparse.Namespace) -> Row:
     """Run one target in a process of its own."""
     command = [sys.executable, str(Path(__file__).parent), "--one", "--work", str(options.work)]
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    done = subprocess.run(
-        [*command, "--seconds", str(options.seconds), name], stderr=subprocess.PIPE, text=True, check=False
-    )
+    command += ["--seconds", str(options.seconds), name]
+    # libFuzzer ends the process at once, so that what it has unpacked is taken away here.
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as folder:
+        environment = {**os.environ, "TMPDIR": folder}
+        done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False, env=environment)
     processor = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
     options.work.mkdir(exist_ok=True)
     (options.work / f"{name}.log").write_text(done.stderr)
