@@ -129,7 +129,7 @@ MEASURED = "COVERAGE_FILE" in os.environ
 def _runner(module: str) -> Run:
     def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", f"import sys; from {module} import main; sys.exit(main())"]
-        if MEASURED and arguments[0] == "inspect":
+        if MEASURED and arguments[:1] == ("inspect",):
             settings = f"--rcfile={ROOT / 'pyproject.toml'}"
             command = [sys.executable, "-m", "coverage", "run", settings, "--parallel-mode", "-m", module]
         options = {"capture_output": True, "text": True, "timeout": 120, **options}
