@@ -219,3 +219,14 @@ def test_what_cannot_be_read_is_not_compared(disk: Unpack) -> None:
     )
     source = _guest(image).disks[0].source
     assert all(leaf.valid is None for _, leaf in decoder.trace(source, 0).leaves())
+
+
+def test_a_header_that_is_gone_has_no_checksum(disk: Unpack) -> None:
+    image = disk("partitions/gpt.img")
+    header = next(one for one in places.structures(_guest(image)) if one.name == "gpt.header")
+    assert isinstance(header.decoder, Checked)
+    assert header.decoder.expected(header.source, header.offset).keys() == {
+        "header_crc32",
+        "partition_entry_array_crc32",
+    }
+    assert header.decoder.expected(header.source, header.offset + 4096) == {}

@@ -270,7 +270,6 @@ def rare_zfs() -> Iterator[Decoder]:
     yield from (one.decoder for one in found)
 
 
-@pytest.mark.no_cover
 def test_every_schema_is_reached_by_a_place(tmp_path: Path) -> None:
     reached = Reached()
     for number, name in enumerate(ALL):
