@@ -80,7 +80,7 @@ def carry_out(plan: Plan, items: Items, jobs: int) -> Tally:
         while waiting or working:
             while waiting and len(working) < jobs:
                 working.append(_Worker(plan, waiting.pop()))
-            ready, _, _ = select.select([worker.pipe for worker in working], [], [], 1.0)
+            ready = _ready([worker.pipe for worker in working])
             for worker in list(working):
                 if worker.pipe in ready:
                     worker.listen(tally)
@@ -93,6 +93,14 @@ def carry_out(plan: Plan, items: Items, jobs: int) -> Tally:
         for worker in working:
             worker.kill()
     return tally
+
+
+def _ready(pipes: list[int]) -> list[int]:
+    """Return which pipes have something to say, after a second at most; their numbers may be high."""
+    poll = select.poll()
+    for pipe in pipes:
+        poll.register(pipe, select.POLLIN)
+    return [pipe for pipe, _ in poll.poll(1000)]
 
 
 class _Worker:

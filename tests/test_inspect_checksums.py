@@ -20,8 +20,20 @@ from pybootcfg.tracing import Field
 Unpack = Callable[[str], Path]
 
 
+_OPEN: list[Guest] = []
+
+
 def _guest(image: Path) -> Guest:
-    return commands.open_guest(commands._parser().parse_args(["inspect", str(image)]))
+    _OPEN.append(commands.open_guest(commands._parser().parse_args(["inspect", str(image)])))
+    return _OPEN[-1]
+
+
+@pytest.fixture(autouse=True)
+def closed_again() -> Iterator[None]:
+    yield
+    for disk in [disk for guest in _OPEN for disk in guest.disks]:
+        disk.source.close()  # type: ignore[attr-defined]  # a file
+    _OPEN.clear()
 
 
 def _checked(image: Path) -> Iterator[tuple[str, str, Field]]:
