@@ -146,9 +146,8 @@ def length_of(decoder: Decoder) -> int:
         return VARIABLE
 
 
-VARIABLE = (
-    131072  #: bytes; no structure whose size its contents tell is longer: blocks of ZFS, lists of its labels
-)
+#: bytes; no structure whose size its contents tell is longer: blocks of ZFS, lists of its labels
+VARIABLE = 131072
 
 
 class Fault(Decoder):

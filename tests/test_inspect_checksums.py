@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from inspect_tools import needs
+from ufs_image import crc32c
 
 from pybootcfg import places, schema
 from pybootcfg.cli import commands
@@ -173,16 +174,6 @@ def test_a_changed_byte_makes_a_checksum_wrong(
     assert line.endswith(" expected)")
 
 
-def _crc32c(data: bytes) -> int:
-    """CRC-32C bit by bit, beginning with ones and not inverted at the end, as FreeBSD has it."""
-    register = 0xFFFFFFFF
-    for byte in data:
-        register ^= byte
-        for _ in range(8):
-            register = register >> 1 ^ (0x82F63B78 if register & 1 else 0)
-    return register
-
-
 def test_check_hashes_of_ufs(disk: Unpack) -> None:
     """FreeBSD 12 writes them; makefs, which made the image, leaves them out."""
     image = disk("ufs/ufs2-le.img")
@@ -201,13 +192,13 @@ def test_check_hashes_of_ufs(disk: Unpack) -> None:
     flags = layout.FS_METACKHASH | record.fs_flags
     put(layout.superblock.schema, start, fs_flags=flags, fs_metackhash=7, fs_ckhash=0)
     put(layout.superblock.schema, start, fs_old_flags=record.fs_old_flags | layout.FS_FLAGS_UPDATED)
-    put(layout.superblock.schema, start, fs_ckhash=_crc32c(data[start : start + record.fs_sbsize]))
+    put(layout.superblock.schema, start, fs_ckhash=crc32c(data[start : start + record.fs_sbsize]))
     group = record.fs_cblkno * record.fs_fsize
     put(layout.cg.schema, group, cg_ckhash=0)
-    put(layout.cg.schema, group, cg_ckhash=_crc32c(data[group : group + record.fs_cgsize]))
+    put(layout.cg.schema, group, cg_ckhash=crc32c(data[group : group + record.fs_cgsize]))
     root = record.fs_iblkno * record.fs_fsize + layout.ROOTINO * layout.ufs2_dinode.little.size
     put(layout.ufs2_dinode.schema, root, di_ckhash=0)
-    put(layout.ufs2_dinode.schema, root, di_ckhash=_crc32c(data[root : root + 256]))
+    put(layout.ufs2_dinode.schema, root, di_ckhash=crc32c(data[root : root + 256]))
     image.write_bytes(data)
     found = places.structures(_guest(image))
     wanted = {"p0.superblock", "p0.group[0].cg", f"p0.inode[{layout.ROOTINO}]"}

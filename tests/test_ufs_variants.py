@@ -15,6 +15,7 @@ from ufs_image import (
     Listing,
     Patch,
     carried,
+    crc32c,
     image_listing,
     inode_of,
     makefs,
@@ -175,16 +176,6 @@ def test_not_unmounted_cleanly(tmp_path: Path, name: str, expected: Listing) -> 
     filesystem = open_image(image.write())
     assert filesystem.warnings == ["the file system was not unmounted cleanly"]
     assert image_listing(filesystem) == expected
-
-
-def crc32c(data: bytes) -> int:
-    """Return what FreeBSD's calculate_crc32c(~0, ...) returns, bit by bit."""
-    register = 0xFFFFFFFF
-    for byte in data:
-        register ^= byte
-        for _ in range(8):
-            register = register >> 1 ^ (0x82F63B78 if register & 1 else 0)
-    return register
 
 
 def test_check_hashes(tmp_path: Path) -> None:

@@ -124,6 +124,16 @@ def digest(node: Node) -> str:
     return done.hexdigest()
 
 
+def crc32c(data: bytes) -> int:
+    """Return what FreeBSD's calculate_crc32c(~0, ...) returns, bit by bit."""
+    register = 0xFFFFFFFF
+    for byte in data:
+        register ^= byte
+        for _ in range(8):
+            register = register >> 1 ^ (0x82F63B78 if register & 1 else 0)
+    return register
+
+
 def open_image(path: Path, offset: int = 0) -> Filesystem:
     """Open the file system in an image, found as pybootcfg finds it."""
     source = FileSource.open(path)
