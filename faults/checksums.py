@@ -38,6 +38,9 @@ class Agreeable(int):
     def __and__(self, _: int) -> Agreeable:
         return self
 
+    def __rshift__(self, _: int) -> Agreeable:
+        return self
+
     def __xor__(self, _: int) -> Agreeable:
         return self
 

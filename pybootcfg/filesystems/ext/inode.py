@@ -61,7 +61,7 @@ class Inode:
         self.raw = raw
         self.offset = offset
         self.moved = moved
-        self.record: Any = _decoder(len(raw)).decode(raw, at=offset)
+        self.record: Any = decoder_of(len(raw)).decode(raw, at=offset)
         self.extra: Any = self.record if len(raw) > layout.GOOD_OLD_INODE_SIZE else None
 
     @property
@@ -108,8 +108,25 @@ class Inode:
     @property
     def has_right_checksum(self) -> bool:
         """Whether its checksum is right."""
-        size = len(self.raw)
-        return _is_sound(self, crc32c_records(_without_checksums(self.raw, size), size)[0])
+        return self.is_sound(None)
+
+    def is_sound(self, register: int | None) -> bool:
+        """Whether its checksum is right; `register` is that of `_without_checksums`, None when unknown."""
+        return all(getattr(self.record, name) == value for name, value in self.checksum(register).items())
+
+    def checksum(self, register: int | None = None) -> dict[str, int]:
+        """Return what the fields of its checksum should hold; `register` as for `is_sound`."""
+        size, low = len(self.raw), layout.I_CHECKSUM_LO_OFFSET
+        wide = self.extra is not None and self.extra.i_extra_isize >= layout.CHECKSUM_HI_EXTRA_ISIZE
+        if self.extra is not None and not wide:
+            # What would be i_checksum_hi is none, and counts as it is.
+            computed = crc32c(self.raw[:low] + bytes(2) + self.raw[low + 2 :], self.checksum_seed)
+        else:
+            if register is None:
+                register = crc32c_records(_without_checksums(self.raw, size), size)[0]
+            computed = crc32c_zeros(self.checksum_seed, size) ^ register
+        lower = {"l_i_checksum_lo": computed & 0xFFFF}
+        return {**lower, "i_checksum_hi": computed >> 16} if wide else lower
 
     @property
     def checksum_seed(self) -> int:
@@ -167,7 +184,7 @@ class InodeTable:
         piece = self._piece(start, count * size)
         raw = piece.data[position * size : (position + 1) * size]
         inode = Inode(self.blocks, number, raw, offset, newer.moved)
-        if in_use and piece.registers and not _is_sound(inode, piece.registers[position]):
+        if in_use and piece.registers and not inode.is_sound(piece.registers[position]):
             self.blocks.warn(f"{inode.name} has a bad checksum")
         return inode
 
@@ -195,7 +212,7 @@ def seconds_of(seconds: int, extra_isize: int, extra: int) -> int:
     return seconds + ((extra & 3) << 32) if extra_isize >= layout.MTIME_EXTRA_EXTRA_ISIZE else seconds
 
 
-def _decoder(size: int) -> Any:
+def decoder_of(size: int) -> Any:
     """Return the decoder of inodes of so many bytes."""
     return layout.inode_large if size > layout.GOOD_OLD_INODE_SIZE else layout.inode
 
@@ -213,18 +230,3 @@ def _without_checksums(data: bytes, size: int) -> bytes:
     for offset in checksum_offsets(size):
         cleared[offset::size] = nothing
     return bytes(cleared)
-
-
-def _is_sound(inode: Inode, register: int) -> bool:
-    """Whether the checksum is right; `register` is that of `_without_checksums`."""
-    stored: int = inode.record.l_i_checksum_lo
-    computed = crc32c_zeros(inode.checksum_seed, len(inode.raw)) ^ register
-    if inode.extra is None:
-        return computed & 0xFFFF == stored
-    if inode.extra.i_extra_isize < layout.CHECKSUM_HI_EXTRA_ISIZE:
-        # What would be i_checksum_hi is none, and counts as it is.
-        low = layout.I_CHECKSUM_LO_OFFSET
-        cleared = inode.raw[:low] + bytes(2) + inode.raw[low + 2 :]
-        return crc32c(cleared, inode.checksum_seed) & 0xFFFF == stored
-    stored |= inode.extra.i_checksum_hi << 16
-    return computed == stored

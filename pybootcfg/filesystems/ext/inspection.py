@@ -157,7 +157,7 @@ class ExtStructures(Structures):
 
     def inode(self, number: int) -> Structure:
         """Return an inode."""
-        decoder = sums.inode(self.superblock, number)
+        decoder = sums.inode(self.filesystem.inodes.blocks, number)
         return Structure(f"inode[{number}]", decoder, self.filesystem.inodes.offset(number))
 
     def of_inode(self, number: int) -> Iterator[Structure]:

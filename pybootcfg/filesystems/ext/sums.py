@@ -7,13 +7,14 @@ without checksums are decoded as they are, and so are inodes that no name leads 
 from __future__ import annotations
 
 from pybootcfg import schema
-from pybootcfg.checksums import crc32c, crc32c_word
+from pybootcfg.checksums import crc32c
+from pybootcfg.filesystems.ext.inode import Inode, decoder_of
 from pybootcfg.structures import Checked
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from pybootcfg.filesystems.ext.blocks import Blocks
     from pybootcfg.filesystems.ext.groups import Groups
-    from pybootcfg.filesystems.ext.inode import Inode
     from pybootcfg.filesystems.ext.superblock import Superblock
     from pybootcfg.schema import Decoder
     from pybootcfg.source import Source
@@ -57,26 +58,15 @@ def descriptor(groups: Groups, group: int) -> Decoder:
     return Checked(groups.decoder, expected)
 
 
-def inode(found: Superblock, number: int) -> Decoder:
+def inode(blocks: Blocks, number: int) -> Decoder:
     """Return the decoder of an inode."""
+    size = blocks.superblock.inode_size
 
     def expected(source: Source, offset: int) -> dict[str, int]:
-        data = bytearray(source.read(offset, found.inode_size))
-        record = layout.inode.decode(data)
-        if not record.i_links_count:
-            return {}
-        low, high = layout.I_CHECKSUM_LO_OFFSET, layout.I_CHECKSUM_HI_OFFSET
-        data[low : low + 2] = bytes(2)
-        extra = layout.inode_extra.decode(data, layout.GOOD_OLD_INODE_SIZE) if large else None
-        if wide := extra is not None and extra.i_extra_isize >= layout.CHECKSUM_HI_EXTRA_ISIZE:
-            data[high : high + 2] = bytes(2)
-        seed = crc32c_word(record.i_generation, crc32c_word(number, found.checksum_seed))
-        computed = crc32c(bytes(data), seed)
-        sums = {"l_i_checksum_lo": computed & 0xFFFF}
-        return {**sums, "i_checksum_hi": computed >> 16} if wide else sums
+        found = Inode(blocks, number, source.read(offset, size), offset)
+        return found.checksum() if found.record.i_links_count else {}
 
-    large = found.inode_size >= layout.inode_large.size
-    return _checked(found, layout.inode_large if large else layout.inode, expected)
+    return _checked(blocks.superblock, decoder_of(size), expected)
 
 
 def tail(of: Inode, name: str, field: str, start: int, covered: int) -> Decoder:
