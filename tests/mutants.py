@@ -4,13 +4,15 @@
 
 A mutant is a copy of the installed package with one operator, constant or condition of one module changed.
 The module's tests run against it; a mutant that they let pass is printed with its place, for a person to
-look at: it shows a test that is missing, or code that does not matter.
+look at: it shows a test that is missing, or code that does not matter.  So is one that they do not end with
+in ten times what they take with no change, for which a busy machine may be to blame.
 """
 
 from __future__ import annotations
 
 import argparse
 import ast
+import collections
 import concurrent.futures
 import copy
 import os
@@ -19,6 +21,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -45,8 +48,8 @@ TARGETS: dict[str, tuple[str, ...]] = {
 }
 #: as root, a mutant of the sandbox could take away the mounts of the whole machine, /proc among them
 APART = ("unshare", "--mount", "--propagation", "private") if os.getuid() == 0 else ()
-#: the longest that the tests of one mutant may take
-SECONDS = 300
+#: how many times as long as with no change, and how long at least, the tests of a mutant may take
+PATIENCE, SECONDS = 10, 60
 
 OPERATORS: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
     ast.Lt: (ast.LtE, ast.GtE),
@@ -166,23 +169,31 @@ def rows_of_the_table(source: str) -> set[int]:
     return lines
 
 
-def notices(mutant: Mutant, package: Path) -> bool:
-    """Return whether the tests fail on a mutant."""
+def outcome(module: str, source: str, package: Path, seconds: float | None = None) -> str:
+    """Return what the tests say of a module with another source: `passed`, `failed` or `endless`."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         copied = Path(folder) / "pybootcfg"
         shutil.copytree(package, copied)  # with its bytecode, which is current but for the one module
-        (copied / mutant.module).write_text(mutant.source)
+        (copied / module).write_text(source)
         environment = {**os.environ, "PYTHONPATH": folder}
-        tests = [str(TESTS / name) for name in TARGETS[mutant.module]]
+        tests = [str(TESTS / name) for name in TARGETS[module]]
         options = ["-x", "-q", "-p", "no:cacheprovider", f"--basetemp={folder}/tests"]
         command = [*APART, sys.executable, "-P", "-m", "pytest", *options, *tests]
         try:
             done = subprocess.run(
-                command, cwd=TESTS.parent, env=environment, capture_output=True, timeout=SECONDS, check=False
+                command, cwd=TESTS.parent, env=environment, capture_output=True, timeout=seconds, check=False
             )
         except subprocess.TimeoutExpired:
-            return True
-        return done.returncode != 0
+            return "endless"
+        return "failed" if done.returncode else "passed"
+
+
+def patience(module: str, source: str, package: Path) -> float:
+    """Return the seconds that the tests of a module may take, which must pass as it is."""
+    begun = time.monotonic()
+    if outcome(module, ast.unparse(ast.parse(source)), package) != "passed":
+        sys.exit(f"{module}: its tests fail with no change, so that they can tell nothing")
+    return max(SECONDS, PATIENCE * (time.monotonic() - begun))
 
 
 def main() -> int:
@@ -208,15 +219,16 @@ def main() -> int:
                 every = sorted(
                     chance.sample(every, min(len(every), options.sample)), key=lambda one: one.line
                 )
-            found = []
-            for mutant, noticed in zip(
-                every, workers.map(lambda mutant: notices(mutant, package), every), strict=True
-            ):
-                found.append(noticed)
-                if not noticed:
-                    print(f"{module}:{mutant.line}: {mutant.before}  ->  {mutant.after}", flush=True)
-            print(f"{module}: {sum(found)} of {len(found)} mutants are noticed", flush=True)
-            killed, tried = killed + sum(found), tried + len(found)
+            seconds = patience(module, source, package)
+            found: collections.Counter[str] = collections.Counter()
+            outcomes = workers.map(lambda one: outcome(one.module, one.source, package, seconds), every)  # noqa: B023
+            for mutant, what in zip(every, outcomes, strict=True):
+                found[what] += 1
+                if what != "failed":
+                    print(f"{module}:{mutant.line}: {mutant.before}  ->  {mutant.after}: {what}", flush=True)
+            noticed = found["failed"] + found["endless"]
+            print(f"{module}: {noticed} of {len(every)} mutants are noticed, {found['endless']} by time")
+            killed, tried = killed + noticed, tried + len(every)
     print(f"{killed} of {tried}: {100 * killed / max(1, tried):.1f} %")
     return 0
 

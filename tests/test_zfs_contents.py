@@ -8,6 +8,7 @@ import re
 import struct
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,17 +17,19 @@ from test_zfs_spacemaps import openzfs
 from zfs_image import CARRIED, disks, pool
 from zfs_rare import ACES, OLD_ACES, RECORD, MadeObject, of_bonus, of_role, words, znode
 
-from pybootcfg import limits
+from pybootcfg import limits, schema
 from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded
-from pybootcfg.filesystems.zfs import Zfs, acl, contents, history, objects, spacemap
+from pybootcfg.filesystems.zfs import Zfs, acl, contents, history, objects, roles, spacemap
 from pybootcfg.filesystems.zfs.inspection import ZfsStructures
 from pybootcfg.filesystems.zfs.spacemap import Space
+from pybootcfg.filesystems.zfs.zap import Zap
 from pybootcfg.guest import Guest
 from pybootcfg.source import MemorySource
 from pybootcfg.structures import Fault, Structure
 from pybootcfg.tracing import Field
 
 NOTHING = MemorySource(b"", "none")
+sa_layout = schema.load("zfs_sa")
 
 
 def traced(structure: Structure) -> Field:
@@ -128,6 +131,79 @@ def test_counts_of_cloned_blocks() -> None:
     assert [child.value for child in traced(found["made.entcounts[0]"]).children] == [1, 0, 0, 9]
 
 
+@pytest.mark.parametrize("little", [True, False])
+def test_tables_of_deduplicated_blocks(little: bool) -> None:
+    """The old form and the flat one, compressed and not, with values of both byte orders."""
+    order = "<" if little else ">"
+    key = struct.pack(">5Q", 1, 2, 3, 4, 0x0F0003_0007)
+    plain = struct.pack(f"{order}9Q", 5, 6, 7, 8, 9, 10, 3, 77, 1_700_000_000)
+    stored = bytes([2 | little << 7]) + plain
+    found = by_name(of_role(contents.DDT_FLAT_TABLE, zfs_rare.fat_zap({key: (1, stored)}, numbers=True)))
+    assert {"made.zap.zap_phys", "made.zap.pointers", "made.zap.leaf[1].header"} < found.keys()
+    (checksum, described) = traced(found["made.ddt[0].key"]).children
+    assert [child.value for child in checksum.children] == [1, 2, 3, 4]
+    assert described.value == 0x0F0003_0007
+    phys = traced(found["made.ddt[0].phys"]).children
+    assert [child.value for child in phys[0].children] == [5, 6, 7, 8, 9, 10]
+    assert [child.value for child in phys[1:]] == [3, 77, 1_700_000_000]
+    old = struct.pack(f"{order}32Q", *[0] * 8, 5, 6, 7, 8, 9, 10, 3, 77, *[0] * 16)
+    packed = bytes([14 | little << 7]) + zfs_rare.zero_runs(old)
+    made = zfs_rare.fat_zap({key: (1, packed), bytes(40): (1, b"")}, numbers=True)
+    found = by_name(of_role(contents.DDT_TABLE, made))
+    copies = traced(found["made.ddt[0].phys"]).children
+    assert [child.value for child in copies[1].children[1:]] == [3, 77]
+    assert [child.value for child in copies[2].children[1:]] == [0, 0]
+    assert "made.ddt[1].key" in found
+    assert "made.ddt[1].phys" not in found
+
+
+def test_statistics_of_deduplicated_blocks() -> None:
+    histogram = struct.pack(">512Q", *range(512))
+    found = by_name(
+        contents._ddt_statistics(zfs_rare.fat_zap({b"sha256": (8, histogram)}), "made")  # type: ignore[arg-type]
+    )
+    rows = traced(found["made.histogram[sha256]"]).children
+    assert [child.value for child in rows[1].children] == [*range(8, 16)]
+
+
+def test_bookmarks_of_both_lengths() -> None:
+    """A dataset that is a ZAP names the ZAP of its bookmarks; values are numbers, as ZAP stores them."""
+    old, new = struct.pack(">3Q", 11, 22, 1_700_000_000), struct.pack(">12Q", 33, 44, *[0] * 10)
+    of = zfs_rare.fat_zap({b"first": (8, old), b"second": (8, new), b"short": (8, old[:8])})
+    store: Any = SimpleNamespace(object={5: of}.__getitem__)
+    dataset: Any = zfs_rare.micro_zap({b"com.delphix:bookmarks": 5}, kind=196)
+    found = by_name(contents.bookmarks(store, dataset, "made"))
+    assert found.keys() == {"made.bookmark[first]", "made.bookmark[second]"}
+    first = values(found["made.bookmark[first]"])
+    assert first == {"zbm_guid": 11, "zbm_creation_txg": 22, "zbm_creation_time": 1_700_000_000}
+    assert len(values(found["made.bookmark[second]"])) == 12
+    for other in (zfs_rare.micro_zap({b"other": 1}, kind=196), MadeObject(b"", kind=16)):
+        assert not list(contents.bookmarks(store, other, "made"))  # type: ignore[arg-type]
+
+
+def test_what_the_object_directory_says_of_objects() -> None:
+    """Clones by vdev; logs and tables of deduplicated blocks, flat ones where a flag says so."""
+    directory = {b"DDT-sha256": 2, b"DDT-log-sha256-0": 6, b"root_dataset": 9, b"DDT-gone": 8}
+    directory |= {b"com.fudosecurity:brt:vdev:0": 3, b"DDT-statistics": 4, b"DDT-old": 5}
+    flat = {b"flags": 1, b"DDT-sha256-zap-unique": 10, b"DDT-log-sha256-0": 11, b"version": 1}
+    objects: dict[int, MadeObject] = {
+        2: zfs_rare.micro_zap(flat),
+        4: MadeObject(b"", kind=46),
+        5: zfs_rare.micro_zap({b"flags": 0, b"DDT-old-zap-unique": 12}),
+        6: MadeObject(b"", kind=45),
+        8: MadeObject(bytes(512)),  # no ZAP
+    }
+    made: Any = SimpleNamespace(
+        directory=lambda: Zap(zfs_rare.micro_zap(directory)),  # type: ignore[arg-type]
+        mos=SimpleNamespace(object=objects.__getitem__),
+    )
+    assert dict(roles._named(made)) == {
+        3: contents.CLONES,
+        10: contents.DDT_FLAT_TABLE,
+        11: contents.DDT_LOG,
+    }
+
+
 def test_lists_of_blocks_have_heads_of_four_lengths() -> None:
     for length, last in (
         (16, "bpo_bytes"),
@@ -160,6 +236,8 @@ def test_access_control_lists_of_older_files() -> None:
     assert {"made.bonus", "made.bonus.acl", "made.bonus.ace[0]", "made.bonus.ace[1]"} == found.keys()
     found = by_name(of_bonus(MadeObject(b"", znode(1, ACES, size=80, external=7), bonus_type=17)))
     assert {"made.bonus", "made.bonus.acl"} == found.keys()
+    shorter = MadeObject(b"", znode(0, OLD_ACES, size=2)[:263], bonus_type=17)  # no room for a list
+    assert not by_name(of_bonus(shorter))
 
 
 def test_extended_attributes_in_system_attributes() -> None:
@@ -169,6 +247,12 @@ def test_extended_attributes_in_system_attributes() -> None:
     assert values(found["xattr.nvlist.user.test"])["value"] == b"value"
     found = by_name(objects._packed(piece, "xattr", 4, 30))  # a pair that is cut
     assert isinstance(found["xattr.fault"].decoder, Fault)
+    registry = SimpleNamespace(places=lambda *_, **__: [(sa_layout.ZPL_DXATTR, 4, len(zfs_rare.xattrs()))])
+    of: Any = SimpleNamespace(filesystem=SimpleNamespace(registry=registry))
+    data = struct.pack("<IHH", 0x2F505A, 1 << 10, 0) + piece.data[4:]
+    at = zfs_rare.Piece(bytes(4) + zfs_rare.xattrs(), None, "", big=False)
+    whole = by_name(objects.Objects._attributes(of, MadeObject(b""), at, "made", 0, data))  # type: ignore[arg-type]
+    assert "made.ZPL_DXATTR.nvlist.user.test" in whole
 
 
 def test_a_scrub_that_is_done() -> None:
@@ -254,6 +338,19 @@ def test_lists_within_each_other_have_the_names_of_both() -> None:
     made = ring(struct.pack("<Q", len(packed)) + packed, b"", start=len(packed) + 8, length=200)
     found = by_name(history.structures(made, "made"))  # type: ignore[arg-type]
     assert values(found["made.record[0].nvlist.out.a"])["value"] == 7
+
+
+def test_arrays_of_lists_have_names_by_number() -> None:
+    def inner(number: int) -> bytes:
+        name = b"a\0".ljust(8, b"\0")
+        return struct.pack("<ihhiI", 32, 2, 0, 1, 8) + name + struct.pack("<Q", number) + bytes(4)
+
+    array = struct.pack("<ihhiI", 88, 4, 0, 2, 20) + b"out\0".ljust(8, b"\0") + bytes(16 + 2 * 24)
+    packed = b"\0\1\0\0" + struct.pack("<iI", 0, 1) + array + inner(7) + inner(8) + bytes(4)
+    made = ring(struct.pack("<Q", len(packed)) + packed, b"", start=len(packed) + 8, length=200)
+    found = by_name(history.structures(made, "made"))  # type: ignore[arg-type]
+    shown = [values(found[f"made.record[0].nvlist.out[{index}].a"])["value"] for index in (0, 1)]
+    assert shown == [7, 8]
 
 
 # --- what lies ----------------------------------------------------------------------------------------------

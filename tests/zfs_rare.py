@@ -108,6 +108,54 @@ def clones() -> MadeObject:
     return MadeObject(counts, words(88, 4, 0, 10, 16 << 20, 4096, 8192))
 
 
+def micro_zap(entries: dict[bytes, int], *, kind: int = 0) -> MadeObject:
+    head = words(1 << 63 | 3, *[0] * 7)
+    data = b"".join(struct.pack("<QIH50s", value, 0, 0, name) for name, value in entries.items())
+    return MadeObject(head + data, kind=kind)
+
+
+def fat_zap(entries: dict[bytes, tuple[int, bytes]], *, kind: int = 0, numbers: bool = False) -> MadeObject:
+    """Return a ZAP of one leaf: values of so many bytes each; names are numbers too with `numbers`.
+
+    Its chains of hashes are empty, so that it can be read from end to end only.
+    """
+    size, width = 8192, 8 if numbers else 1
+    table = words(0, 0, 9, 0, 0)
+    head = words(1 << 63 | 1, 0x2F52AB2AB) + table + words(2, 1, len(entries), 0, 0, 2 * numbers)
+    chunks: list[bytes] = []
+
+    def array(data: bytes) -> int:
+        first, pieces = len(chunks), [data[at : at + 21] for at in range(0, len(data), 21)]
+        for number, piece in enumerate(pieces, first + 1):
+            following = number if number < first + len(pieces) else 0xFFFF
+            chunks.append(struct.pack("<B21sH", 251, piece, following))
+        return first
+
+    for name, (integer, value) in entries.items():
+        spelled = name if numbers else name + b"\0"
+        first, second = array(spelled), array(value)
+        parts = first, len(spelled) // width, second, len(value) // integer
+        chunks.append(struct.pack("<BBH4HIQ", 252, integer, 0xFFFF, *parts, 0, 0))
+    leaf = struct.pack("<QQQIHHHHB11x", 1 << 63, 0, 0, 0x2AB1EAF, 0, len(entries), 0, 0xFFFF, 0)
+    leaf += b"\xff" * (2 * size // 32) + b"".join(chunks)
+    assert len(leaf) <= size
+    leaf = leaf.ljust(size, b"\0")
+    data = head.ljust(size // 2, b"\0") + words(*[1] * 512) + leaf
+    return MadeObject(data, kind=kind, block_size=size)
+
+
+def zero_runs(data: bytes) -> bytes:
+    """Return data in ZLE, as tables of deduplicated blocks are: up to 64 bytes as they are, or up to 192 zeros."""
+    packed = b""
+    while data:
+        zeros = len(data) - len(data.lstrip(b"\0"))
+        plain = (data.find(b"\0") if b"\0" in data else len(data)) if not zeros else 0
+        count = min(zeros, 192) or min(plain, 64)
+        packed += bytes([63 + count]) if zeros else bytes([count - 1]) + data[:count]
+        data = data[count:]
+    return packed
+
+
 #: a scrub that is done, as ZAP stores numbers
 SCAN = struct.pack(">24Q", 1, 2, 0, 0, 1319, 0, 0, 1_700_000_000, 1_700_000_009, 99, 98, 1, *[0] * 12)
 
