@@ -391,6 +391,14 @@ def test_a_damaged_file_hides_no_other_from_a_search(plain: Image) -> None:
     assert filesystem.warnings == ["/file: inode 9999 wanted, but there are 128 [of image]"]
 
 
+def test_a_search_walks_through_a_directory_with_two_names_once(plain: Image) -> None:
+    """A hard link to a directory, which only damage makes; here it is also a circle."""
+    debugfs(plain.path, "ln /small /small/again", write=True)
+    filesystem = open_bytes(plain.path.read_bytes())
+    found = [path for path, _ in filesystem.nodes()]
+    assert [path for path in found if path.startswith(b"/small")] == [b"/small", b"/small/a", b"/small/again"]
+
+
 def test_a_search_looks_at_no_more_files_than_the_limit(
     plain: Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,7 @@ from pybootcfg.cli.tree import Failures, direct, walk
 from pybootcfg.errors import ImageError
 from pybootcfg.filesystems.base import Node, Run
 from pybootcfg.filesystems.ext import Ext
+from pybootcfg.filesystems.ext.glances import STRETCHES_KEPT
 from pybootcfg.kind import Kind
 from pybootcfg.source import FileSource
 
@@ -258,6 +259,16 @@ def test_small_directories_share_what_is_read_of_the_inode_table(tmp_path: Path)
     assert limits.TOTAL_READS.spent < 300 + 60  # the blocks of the directories
 
 
+def test_no_more_than_some_stretches_of_the_inode_table_are_kept(tmp_path: Path) -> None:
+    require("mke2fs")
+    (tmp_path / "tree").mkdir()
+    filesystem = open_image(mke2fs(tmp_path / "i", "-t", "ext4", "-N", "16384", tree=tmp_path / "tree"))
+    for number in range(1, 16384, 256):
+        assert filesystem.glances.of([number]).keys() == {number}
+        assert len(filesystem.glances._kept) <= STRETCHES_KEPT
+    assert len(filesystem.glances._kept) == STRETCHES_KEPT
+
+
 # --- what is bad about some of many ------------------------------------------------------------------------
 
 
@@ -387,7 +398,23 @@ def test_what_lies_on_bad_sectors_is_missed_alone(tmp_path: Path) -> None:
     assert [row["path"] for row in failures.rows] == ["/many"]
 
 
-@pytest.mark.parametrize("options", [["-I", "128"], ["-I", "256"], ["-I", "2048"]])
+def test_a_disk_that_reads_no_more_than_a_block_at_once_is_listed_all_the_same(tmp_path: Path) -> None:
+    image = grown(tmp_path, 600, "-b", "1024")
+    source = FileSource.open(image)
+    filesystem = Ext(source, open_image(image).options)
+
+    def allow(_fd: int, _offset: int, length: int, _call: int) -> int:
+        if length > 1024:
+            raise OSError(errno.EIO, "Input/output error")
+        return length
+
+    folder = filesystem.walk(b"/many")
+    with reading([source], allow):
+        names = [name for name, _ in folder.entries()]
+    assert sorted(names) == [f"file-{number:06}".encode() for number in range(600)]
+
+
+@pytest.mark.parametrize("options", [["-I", "128"], ["-I", "256"], ["-I", "2048"], ["-O", "^metadata_csum"]])
 def test_a_status_is_what_the_inode_says(tmp_path: Path, options: list[str]) -> None:
     """Of all kinds of files, with sizes and times at the edges, and of modes that cannot be."""
     image = grown(tmp_path, 100, "-b", "4096", *options)

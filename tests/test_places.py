@@ -300,6 +300,20 @@ def test_the_record_of_a_file_in_its_directory_owns_its_bytes() -> None:
     assert [field.offset for field in found.fields][:1] == [record.offset + 2], name
 
 
+def test_a_table_owns_its_bytes(sample: Path) -> None:
+    found = owner(Guest.open([str(sample)]), 0x1BE + 4)  # the type of the first partition
+    assert found.structure is not None
+    assert (found.structure.name, found.structure.offset, found.file) == ("mbr", 0, None)
+    assert found.fields[-1].offset == 0x1BE + 4
+
+
+def test_nothing_owns_what_is_free(sample: Path) -> None:
+    guest = Guest.open([str(sample)])
+    volume = guest.listed[0].volume
+    found = owner(guest, volume.start + volume.size - 1)
+    assert found == (guest.listed[0], None, (), None, ())
+
+
 # --- owners on a damaged file system ------------------------------------------------------------------
 
 

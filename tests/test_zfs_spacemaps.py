@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import inspected
 import pytest
+import zfs_rare
 from inspect_tools import Disk, Run, numbers, structures
 from zfs_image import CARRIED, disks, pool
 
@@ -20,6 +21,7 @@ from pybootcfg import limits
 from pybootcfg.errors import BootcfgError, ImageError, LimitExceeded
 from pybootcfg.filesystems.zfs import Zfs, spacemap
 from pybootcfg.filesystems.zfs.inspection import ZfsStructures
+from pybootcfg.filesystems.zfs.pieces import Piece
 from pybootcfg.filesystems.zfs.spacemap import Space
 from pybootcfg.guest import Guest
 from pybootcfg.source import MemorySource
@@ -347,3 +349,75 @@ def test_an_array_that_is_no_array_takes_nothing_else_along() -> None:
     assert {type(structure.decoder) for structure in maps.listed(100)} == {Fault}
     with pytest.raises(BootcfgError):
         list(maps.below("zfs.vdev[0]"))
+
+
+def test_an_object_that_is_no_space_map_is_refused() -> None:
+    piece = Piece(bytes(512), None, "object", big=False)
+    for change, why in (
+        ({"type": 9}, "of type 9, no space map"),
+        ({"bonus": bytes(23)}, "shorter than a space"),
+    ):
+        dnode = object_with([])
+        vars(dnode).update(change)
+        with pytest.raises(ImageError, match=why):
+            spacemap.head(dnode, piece, "map", 0, METASLAB)
+
+
+# --- what only some vdevs have -----------------------------------------------------------------------------
+
+
+def made_pool(**objects: Any) -> Any:
+    """Return a stand-in for a pool that has these objects, `o1` for number 1."""
+    return SimpleNamespace(mos=SimpleNamespace(object=lambda number: objects[f"o{number}"]))
+
+
+def test_a_vdev_without_an_array_has_no_metaslabs() -> None:
+    assert list(spacemap.Metaslabs(made_pool(), 0, {}).objects()) == []
+
+
+def test_metaslabs_that_were_never_used_are_left_out() -> None:
+    """A hole in their array, and zeros in it."""
+    array = object_with([7] * 64 + [0, 8, 0], holes=(0,))
+    tree = {"metaslab_array": 1, "metaslab_shift": 20, "asize": 67 << 20, "ashift": 9}
+    assert list(spacemap.Metaslabs(made_pool(o1=array), 0, tree).objects()) == [(65, 8)]
+
+
+def test_checkpoints_and_removals_have_space_maps_of_their_own() -> None:
+    names = {b"com.delphix:pool_checkpoint_sm": 5, b"com.delphix:indirect_obsolete_sm": 6}
+    tree = {"com.delphix:vdev_zap_top": 4, "asize": 1 << 30, "ashift": 12}
+    vdev = spacemap.Metaslabs(made_pool(o4=zfs_rare.micro_zap(names)), 0, tree)
+    assert vdev.others == {
+        "checkpoint": (5, Space(12, {None: 1 << 30})),
+        "obsolete": (6, Space(0, {None: 1 << 30})),
+    }
+
+
+def maps_with(**others: tuple[int, Space]) -> spacemap.SpaceMaps:
+    """Return the space maps of a carried pool whose vdev has these others too."""
+    maps = spacemap.SpaceMaps(pool(*disks("checksums-v5000")).pool)
+    maps.vdevs[0].others = others
+    return maps
+
+
+def test_a_checkpoint_is_listed_and_found_by_its_name() -> None:
+    """One of the metaslabs' maps stands for it."""
+    (_, number), *_ = spacemap.SpaceMaps(pool(*disks("checksums-v5000")).pool).vdevs[0].objects()
+    maps = maps_with(checkpoint=(number, METASLAB))
+    names = [structure.name for structure in maps.listed(100)]
+    assert "zfs.vdev[0].checkpoint.space_map" in names
+    assert [structure.name for structure in maps.listed(2)] == names[:2]
+    entries = [structure.name for structure in maps.below("zfs.vdev[0].checkpoint")]
+    assert entries[:2] == ["zfs.vdev[0].checkpoint.space_map", "zfs.vdev[0].checkpoint.space_map[0]"]
+    assert set(entries) < {structure.name for structure in maps.below("zfs.vdev[0]")}
+
+
+def test_names_of_nothing_lead_nowhere() -> None:
+    maps = maps_with()
+    for name in ("zfs.vdev[9]", "zfs.log_space_map[1]", "zfs.vdev[0].checkpoint"):
+        assert list(maps.below(name)) == []
+
+
+def test_an_array_that_ends_before_a_metaslab_is_damaged() -> None:
+    maps = maps_with()
+    with pytest.raises(ImageError, match="has no element 100000"):
+        maps._element(maps.vdevs[0].array, 100_000, "far", spacemap.layout.metaslab_object)

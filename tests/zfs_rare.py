@@ -145,7 +145,7 @@ def fat_zap(entries: dict[bytes, tuple[int, bytes]], *, kind: int = 0, numbers: 
 
 
 def zero_runs(data: bytes) -> bytes:
-    """Return data in ZLE, as tables of deduplicated blocks are: up to 64 bytes as they are, or up to 192 zeros."""
+    """Return data in ZLE: up to 64 bytes as they are, or up to 192 zeros, after a byte that says which."""
     packed = b""
     while data:
         zeros = len(data) - len(data.lstrip(b"\0"))

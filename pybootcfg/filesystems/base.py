@@ -222,7 +222,7 @@ class Filesystem(ABC):
         return Structures()
 
     def nodes(self) -> Iterator[tuple[bytes, Node]]:
-        """Yield all files and directories with their paths, each directory once, the root first.
+        """Yield all files and directories with their paths, the root first; each directory is read once.
 
         What cannot be read is a warning and hides nothing else.  Raises LimitExceeded for too many.
         """
