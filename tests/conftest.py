@@ -122,16 +122,9 @@ def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-#: with it, processes of `pybootcfg inspect` are measured too, which ask for much that nothing else does
-MEASURED = "COVERAGE_FILE" in os.environ
-
-
 def _runner(module: str) -> Run:
     def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-c", f"import sys; from {module} import main; sys.exit(main())"]
-        if MEASURED and arguments[:1] == ("inspect",):
-            settings = f"--rcfile={ROOT / 'pyproject.toml'}"
-            command = [sys.executable, "-m", "coverage", "run", settings, "--parallel-mode", "-m", module]
         options = {"capture_output": True, "text": True, "timeout": 120, **options}
         return subprocess.run([*command, *map(str, arguments)], check=False, **options)
 

@@ -66,6 +66,7 @@ def nodes(filesystem: Filesystem, most: int = 60) -> Iterator[tuple[str, Node]]:
             continue
 
 
+@pytest.mark.no_cover
 def test_structures_lie_on_the_disk_and_go_by_their_names(guest: Guest) -> None:
     for _, filesystem in mounted(guest):
         for number, structure in enumerate(filesystem.structures.listed()):

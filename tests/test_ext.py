@@ -282,6 +282,7 @@ def test_neighbouring_blocks_are_one_run(tmp_path: Path) -> None:
     assert len(runs) <= int(blocks.split(" contiguous extents")[0].split()[-1])
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("algorithm", ["legacy", "half_md4", "tea"])
 @pytest.mark.parametrize("sign", [1, 2])
 def test_every_hash_leads_to_every_name(algorithm: str, sign: int, tmp_path: Path) -> None:

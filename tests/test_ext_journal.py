@@ -148,6 +148,7 @@ def test_a_log_is_replayed_as_debugfs_replays_it(options: str, journal: str, tmp
             assert filesystem.source.read(block * size, size) == after[block * size : (block + 1) * size]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("journal", ["jo", "jo -c -v 3"])
 @pytest.mark.parametrize("turn", [1, 200, -1, -5, -30, -100])
 def test_a_log_may_wrap_around(turn: int, journal: str, tmp_path: Path) -> None:
@@ -216,6 +217,7 @@ def repaired(dirty: Dirty, data: bytes) -> bytes:
     return copy.read_bytes()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("kind", "index", "offset", "warning"),
     [

@@ -18,6 +18,7 @@ from pybootcfg.grammar import SyntaxMismatch, Text, Token, Tree
 NAMES = tables.names()
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", NAMES)
 def test_every_grammar_is_lalr_and_strict(name: str) -> None:
     assert tables.compile_tables(name)["actions"]
@@ -124,6 +125,7 @@ def test_reserved_words_are_reserved_everywhere_in_a_basic_grammar() -> None:
     assert [token.text for token in next(tree.trees()).tokens()] == ["echo", "if", "in", "do", "done"]
 
 
+@pytest.mark.no_cover
 def test_nesting_and_length_are_bounded() -> None:
     parser = grammar.load("grub2")
     with pytest.raises(LimitExceeded) as caught:

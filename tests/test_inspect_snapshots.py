@@ -12,6 +12,7 @@ from json_schema import check
 from syrupy.assertion import SnapshotAssertion
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", inspected.NAMES)
 def test_overview_and_superblocks(
     inside: Inside, disk: Disk, snapshot: SnapshotAssertion, monkeypatch: pytest.MonkeyPatch, name: str
@@ -24,6 +25,7 @@ def test_overview_and_superblocks(
     assert re.sub(r"looked for [^)]+", "looked for ...", shown) == snapshot
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", inspected.NAMES)
 def test_json_fits_its_schema(inside: Inside, disk: Disk, name: str) -> None:
     status, text = inside("--json", str(disk(name)))
@@ -73,6 +75,7 @@ PLACES = [
 ]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("columns", [80, 160])
 @pytest.mark.parametrize(("name", "places"), PLACES, ids=[name for name, _ in PLACES])
 def test_screens(disk: Disk, snapshot: SnapshotAssertion, name: str, places: list[str], columns: int) -> None:

@@ -106,6 +106,7 @@ def test_carried_image(name: str) -> None:
     assert filesystem.warnings == []
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", CARRIED)
 def test_every_file_is_found_by_its_path(name: str) -> None:
     filesystem, document = carried(name)
@@ -127,6 +128,7 @@ def test_structures_are_sound(name: str) -> None:
         assert not traced.damaged(), structure
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", sorted(iso9660_tools.RECIPES))
 def test_image_made_now(name: str, tmp_path: Path) -> None:
     recipe = iso9660_tools.RECIPES[name]

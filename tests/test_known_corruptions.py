@@ -149,6 +149,7 @@ def inspect(source: FileSource) -> None:
         structure.trace()
 
 
+@pytest.mark.no_cover
 @needs_e2fsprogs
 @pytest.mark.parametrize("damage", EXT)
 def test_ext(damage: str, guest: Path, tmp_path: Path) -> None:
@@ -225,6 +226,7 @@ OTHERS: dict[str, list[tuple[str, list[Edit]]]] = {
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("name", "edits"),
     [

@@ -301,6 +301,7 @@ def test_processor_time_of_a_command() -> None:
     )
 
 
+@pytest.mark.no_cover
 def test_an_error_that_is_passed_over_comes_back() -> None:
     """As where a file that cannot be read counts as one that is not there."""
     body = """

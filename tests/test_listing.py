@@ -218,6 +218,7 @@ def test_memory_does_not_grow_with_a_directory(tmp_path: Path) -> None:
     assert used.peak < 64 << 10
 
 
+@pytest.mark.no_cover
 def test_memory_does_not_grow_with_the_depth_of_a_tree() -> None:
     """Each directory's first entry is a directory, so that all the others have to wait."""
 
@@ -272,6 +273,7 @@ def test_no_more_than_some_stretches_of_the_inode_table_are_kept(tmp_path: Path)
 # --- what is bad about some of many ------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover
 @settings(deadline=None)
 @given(st.integers(1, 40), st.sampled_from([8, 16, 128, 256]), st.randoms(use_true_random=False))
 def test_registers_of_many_records_are_those_of_each(count: int, size: int, chance: random.Random) -> None:
@@ -304,6 +306,7 @@ def numbers_of_warnings(filesystem: Ext) -> set[int]:
     return {int(match[1]) for match in found if match}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("options", "field"),
     [

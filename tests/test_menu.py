@@ -255,6 +255,7 @@ def test_moving_clamps_and_scrolls(tmp_path: Path) -> None:
         assert screen.press(keys).selected == f"Entry {selected}"
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("rows", range(1, 26))
 @pytest.mark.parametrize("columns", [1, 2, 7, 20, 80, 300])
 def test_every_size_will_do(sample: Path, rows: int, columns: int) -> None:

@@ -52,6 +52,7 @@ def comparable(value: Any) -> Any:
     return tuple(map(comparable, value)) if isinstance(value, tuple | list) else value
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("module", [module.name for module in pkgutil.iter_modules(formats.__path__)])
 @settings(max_examples=10, deadline=None)
 @given(noise=st.binary(min_size=1, max_size=32), length=st.integers(0, 300))
@@ -125,6 +126,7 @@ def ends_well(name: str, text: str) -> None:
     assert outcomes[0] == outcomes[1]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", PLACES)
 def test_what_a_grammar_makes_is_a_menu_or_an_error(name: str) -> None:
     examples = 10 if name == "grub2" else 60  # its words are slow to make
@@ -189,6 +191,7 @@ def test_any_text_is_a_tree_or_a_mistake_in_a_place(name: str, text: str) -> Non
 IMAGES = ("fat/fat12", "ufs/ufs2-le", "ext/ext2-1k")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", IMAGES)
 def test_any_bytes_in_a_disk_s_first_sectors(name: str) -> None:
     seed = lzma.decompress((CORPUS / f"{name}.img.xz").read_bytes())

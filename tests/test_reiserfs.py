@@ -124,6 +124,7 @@ def test_features() -> None:
     assert opened("reiser36-r5").features == ("3.6", "journal_relocated", "r5", "attrs_cleared")
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", SHARED)
 def test_shared_corpus(name: str, corpus: Any) -> None:
     whole = corpus.manifest(name)

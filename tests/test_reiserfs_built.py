@@ -153,6 +153,7 @@ def test_reiserfsck_finds_them_sound(variant: tuple[Image, Directory], tmp_path:
     assert "No corruptions found" in said
 
 
+@pytest.mark.no_cover
 @needs_grub
 def test_grub_reads_the_same(variant: tuple[Image, Directory], tmp_path: Path) -> None:
     image, tree = variant

@@ -404,6 +404,7 @@ def test_image_truncated(keep: int) -> None:
     assert errors
 
 
+@pytest.mark.no_cover
 def test_every_byte_of_the_tree_and_the_super_block() -> None:
     """No value of any byte of metadata leads to anything but a result or one of our errors."""
     image = Image(

@@ -75,6 +75,7 @@ def expected(tree: Path, small_tree: Path) -> dict[Path, Listing]:
     return {root: tree_listing(root) for root in (tree, small_tree)}
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("order", ["le", "be"])
 @pytest.mark.parametrize("version", [1, 2])
 @pytest.mark.parametrize(("bsize", "fsize"), SIZES)
@@ -114,6 +115,7 @@ def test_contiguous_files_are_few_runs(tmp_path: Path, tree: Path) -> None:
     assert all(isinstance(run, Extent) for run in runs)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("order", ["le", "be"])
 def test_sleuthkit_reads_the_same_ufs1(tmp_path: Path, tree: Path, order: str) -> None:
     require("fls", "icat")

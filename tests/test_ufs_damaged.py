@@ -146,6 +146,7 @@ def test_symbolic_link_of_2_20_bytes(image: Patch) -> None:
 # --- block pointers ------------------------------------------------------------------------------
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("index", [0, 5, 12])
 @pytest.mark.parametrize("value", [0x7FFFFFFF, 0xFFFFFFFF, 1 << 62, 2**64 - 1])
 def test_pointer_beyond_the_device(image: Patch, index: int, value: int) -> None:
@@ -311,6 +312,7 @@ def test_truncated(image: Patch, length: int) -> None:
     assert content == b"".join(b"kernel %07d\n" % number for number in range(20000))
 
 
+@pytest.mark.no_cover
 def test_any_byte_of_the_metadata(image: Patch) -> None:
     # Every 41st byte of superblock, copy, inodes and first directories: no other error than ours.
     image.data[:] = image.data[: 1 << 19]

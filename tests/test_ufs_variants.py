@@ -210,6 +210,7 @@ def test_a_check_hash_over_a_size_that_no_superblock_has_is_wrong(tmp_path: Path
     superblock.decoder.trace(filesystem.source, superblock.offset)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", ["ufs1-be", "ufs1-le"])
 def test_heads_of_groups_spread_over_platters(tmp_path: Path, name: str) -> None:
     # cgstart of UFS1 moves group 1 by fs_old_cgoffset; the inodes are copied to where they then belong.

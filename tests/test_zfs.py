@@ -307,6 +307,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("pool_name", names)
 
 
+@pytest.mark.no_cover
 def test_corpus_pools(corpus: Corpus, pool_name: str) -> None:
     sources, manifest = corpus_pool(corpus, pool_name)
     found = pool(*sources)

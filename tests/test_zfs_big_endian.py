@@ -11,6 +11,7 @@ from pybootcfg.filesystems.base import Options
 from pybootcfg.filesystems.zfs import Zfs
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("name", ["datasets-v15", "checksums-v5000"])
 def test_big_endian_pool(name: str) -> None:
     """Old znodes and system attributes, micro and fat ZAPs, indirect blocks, snapshots."""
