@@ -125,7 +125,6 @@ def test_reserved_words_are_reserved_everywhere_in_a_basic_grammar() -> None:
     assert [token.text for token in next(tree.trees()).tokens()] == ["echo", "if", "in", "do", "done"]
 
 
-@pytest.mark.no_cover
 def test_nesting_and_length_are_bounded() -> None:
     parser = grammar.load("grub2")
     with pytest.raises(LimitExceeded) as caught:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -113,7 +114,13 @@ def test_runs_are_shown_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 #: fields of the setup header: offset and bytes (Documentation/arch/x86/boot.rst)
-SETUP = {"setup_sects": (0x1F1, 1), "version": (0x206, 2), "kernel_version": (0x20E, 2)}
+SETUP = {
+    "setup_sects": (0x1F1, 1),
+    "version": (0x206, 2),
+    "kernel_version": (0x20E, 2),
+    "payload_offset": (0x248, 4),
+    "payload_length": (0x24C, 4),
+}
 
 
 def x86(**fields: int) -> bytes:
@@ -138,6 +145,35 @@ def test_a_version_beyond_the_end_of_the_kernel() -> None:
 def test_a_kernel_that_ends_in_its_header() -> None:
     found = contents(MemorySource(x86(version=0x20F)[:0x210], "k"))
     assert [field.name for field in found if field.name == "version"] == []
+
+
+def test_a_kernel_says_its_version_and_what_it_is_packed_with() -> None:
+    places = {"kernel_version": 0x100, "payload_offset": 0x10, "payload_length": 9}
+    image = bytearray(x86(version=0x20F, setup_sects=4, **places))
+    image[0x300:0x30C] = b"6.1.0 (gcc)\0"
+    image[5 * 512 + 0x10 : 5 * 512 + 0x12] = b"\x1f\x8b"
+    found = {field.name: field for field in contents(MemorySource(bytes(image), "k"))}
+    version, payload = found["version"], found["payload"]
+    assert (version.offset, version.size, version.value, version.symbol) == (
+        0x300,
+        12,
+        b"6.1.0 (gcc)",
+        "6.1.0 (gcc)",
+    )
+    assert (payload.offset, payload.raw, payload.symbol) == (5 * 512 + 0x10, b"\x1f\x8b", "gzip")
+
+
+@pytest.mark.parametrize(
+    ("data", "name", "symbol"),
+    [
+        (b"070701" + bytes(200), "archive", "cpio, not compressed"),
+        (b"\x28\xb5\x2f\xfd", "compression", "zstd"),
+    ],
+)
+def test_a_ramdisk_says_what_it_is_packed_with(data: bytes, name: str, symbol: str) -> None:
+    (field,) = contents(MemorySource(data, "initrd"))
+    assert (field.name, field.offset, field.symbol) == (name, 0, symbol)
+    assert field.value == field.raw == data[: field.size]
 
 
 @pytest.mark.parametrize(
@@ -180,6 +216,22 @@ def test_deep_syntax_is_shown_up_to_a_limit(tmp_path: Path, monkeypatch: pytest.
     for field in files.of_configuration(guest, FileRef("/grub.cfg", "p0"), "grub2"):
         errors(field)
     assert "what is nested deeper than 3 is not shown" in found
+
+
+def test_a_configuration_that_is_too_long_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the place of its tree and in that of its menu."""
+    monkeypatch.setattr(limits.SYNTAX_TOKENS, "value", 50)
+    guest = guest_of(tmp_path, **{"lilo.conf": "image=/k\n label=a\n" * 40})
+    for field in files.of_configuration(guest, FileRef("/lilo.conf", "p0"), "lilo"):
+        assert "syntax-tokens" in (field.error or ""), field.name
+
+
+def test_submenus_hold_their_entries(tmp_path: Path) -> None:
+    guest = guest_of(tmp_path, **{"grub.cfg": "submenu More {\n menuentry Old {\n  linux /old\n }\n}\n"})
+    _, menu = files.of_configuration(guest, FileRef("/grub.cfg", "p0"), "grub2")
+    (more,) = menu.children
+    (old,) = (child for child in more.children if child.type == "entry")
+    assert (more.type, more.symbol, old.symbol) == ("submenu", "More", "Old")
 
 
 def test_a_configuration_that_is_no_file(tmp_path: Path) -> None:
@@ -307,6 +359,23 @@ def test_a_table_owns_its_bytes(sample: Path) -> None:
     assert found.fields[-1].offset == 0x1BE + 4
 
 
+def test_the_field_of_a_structure_owns_its_bytes(sample: Path) -> None:
+    found = owner(Guest.open([str(sample)]), (1 << 20) + 1024 + 0x38)
+    assert found.structure is not None
+    assert (found.structure.name, found.fields[-1].name) == ("p1.superblock", "s_magic")
+
+
+def test_a_volume_of_an_unknown_kind_owns_its_bytes() -> None:
+    """A table with one partition that holds zeros."""
+    table = bytearray(1 << 20)
+    table[0x1BE:0x1CE] = bytes([0, 0, 2, 0, 0x83, 0, 0, 0]) + struct.pack("<II", 64, 1024)
+    table[0x1FE:0x200] = b"\x55\xaa"
+    guest = Guest.of_sources([MemorySource(bytes(table), "disk")])
+    found = owner(guest, 64 * 512 + 5)
+    assert found.volume is not None
+    assert (found.volume.name, found.structure, found.file, found.notes) == ("p1", None, None, ())
+
+
 def test_nothing_owns_what_is_free(sample: Path) -> None:
     guest = Guest.open([str(sample)])
     volume = guest.listed[0].volume
@@ -353,3 +422,17 @@ def test_a_field_that_is_not_there(sample: Path) -> None:
     assert len(list(find(guest, "p1.superblock"))) == 1
     with pytest.raises(Exception, match="nothing"):
         list(find(guest, "p1.superblock.nothing"))
+
+
+def test_a_field_has_the_name_of_its_place(sample: Path) -> None:
+    (field,) = find(Guest.open([str(sample)]), "p1.superblock.s_magic")
+    assert (field.name, field.offset, field.value) == ("p1.superblock.s_magic", (1 << 20) + 1080, 0xEF53)
+
+
+def test_slices_are_several_places(sample: Path) -> None:
+    guest = Guest.open([str(sample)])
+    assert [field.name for field in find(guest, "p1.inode[2:5]")] == [f"p1.inode[{n}]" for n in (2, 3, 4)]
+    packed = Path(__file__).parent / "corpus/fat/fat16.img.xz"
+    floppy = Guest.of_sources([MemorySource(lzma.decompress(packed.read_bytes()), "floppy")])
+    names = [field.name for field in find(floppy, "p0.fat[2:4]")]
+    assert names == ["p0.fat[0].entries[2]", "p0.fat[0].entries[3]"]

@@ -168,6 +168,12 @@ def test_blkid_prints_the_same_uuid_and_label(tmp_path: Path, version: int) -> N
     assert filesystem.name == f"ufs{pairs['VERSION']}"
 
 
+def test_names_that_no_entry_has(tmp_path: Path) -> None:
+    root = open_image(carried("ufs1-be", tmp_path).image).root
+    for name in (b"", b".", b"..", b"n" * 256):
+        assert root.lookup(name) is None
+
+
 @pytest.mark.parametrize("name", ["ufs1-be", "ufs1-le", "ufs2-be", "ufs2-le"])
 def test_carried_images(tmp_path: Path, name: str) -> None:
     expected = json.loads((CARRIED / f"{name}.json").read_text())

@@ -85,6 +85,11 @@ def rpool() -> Zfs:
     return pool(*disks("datasets-v15"))
 
 
+def test_a_pool_that_names_no_dataset_has_no_bootfs() -> None:
+    found = pool(*disks("checksums-v5000"))
+    assert (found.bootfs, found.bootfs_object) == ("", 0)
+
+
 def test_bootfs_is_the_root(rpool: Zfs) -> None:
     assert rpool.bootfs == "rpool/ROOT/be"
     assert rpool.bootfs_object > 0

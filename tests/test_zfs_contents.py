@@ -181,6 +181,13 @@ def test_bookmarks_of_both_lengths() -> None:
         assert not list(contents.bookmarks(store, other, "made"))  # type: ignore[arg-type]
 
 
+def test_values_in_the_object_directory_are_records() -> None:
+    entries = {b"scan": (8, zfs_rare.SCAN), b"root_dataset": (8, words(5)), b"error_scrub": (8, bytes(8))}
+    found = by_name(contents._object_directory(zfs_rare.fat_zap(entries, kind=1), "made"))  # type: ignore[arg-type]
+    assert values(found["made.value[scan]"])["scn_min_txg"] == 0
+    assert "made.value[error_scrub]" not in found  # too short
+
+
 def test_what_the_object_directory_says_of_objects() -> None:
     """Clones by vdev; logs and tables of deduplicated blocks, flat ones where a flag says so."""
     directory = {b"DDT-sha256": 2, b"DDT-log-sha256-0": 6, b"root_dataset": 9, b"DDT-gone": 8}

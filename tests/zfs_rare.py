@@ -108,6 +108,16 @@ def clones() -> MadeObject:
     return MadeObject(counts, words(88, 4, 0, 10, 16 << 20, 4096, 8192))
 
 
+def crc64(data: bytes) -> int:
+    """Return the CRC-64 of ECMA-182, its bits reversed, from zero and bit by bit."""
+    register = 0
+    for byte in data:
+        register ^= byte
+        for _ in range(8):
+            register = register >> 1 ^ (0xC96C5795D7870F42 if register & 1 else 0)
+    return register
+
+
 def micro_zap(entries: dict[bytes, int], *, kind: int = 0) -> MadeObject:
     head = words(1 << 63 | 3, *[0] * 7)
     data = b"".join(struct.pack("<QIH50s", value, 0, 0, name) for name, value in entries.items())
@@ -115,11 +125,9 @@ def micro_zap(entries: dict[bytes, int], *, kind: int = 0) -> MadeObject:
 
 
 def fat_zap(entries: dict[bytes, tuple[int, bytes]], *, kind: int = 0, numbers: bool = False) -> MadeObject:
-    """Return a ZAP of one leaf: values of so many bytes each; names are numbers too with `numbers`.
-
-    Its chains of hashes are empty, so that it can be read from end to end only.
-    """
+    """Return a ZAP of one leaf: values of so many bytes each; names are numbers too with `numbers`."""
     size, width = 8192, 8 if numbers else 1
+    chains = [0xFFFF] * (size // 32)
     table = words(0, 0, 9, 0, 0)
     head = words(1 << 63 | 1, 0x2F52AB2AB) + table + words(2, 1, len(entries), 0, 0, 2 * numbers)
     chunks: list[bytes] = []
@@ -135,9 +143,12 @@ def fat_zap(entries: dict[bytes, tuple[int, bytes]], *, kind: int = 0, numbers: 
         spelled = name if numbers else name + b"\0"
         first, second = array(spelled), array(value)
         parts = first, len(spelled) // width, second, len(value) // integer
-        chunks.append(struct.pack("<BBH4HIQ", 252, integer, 0xFFFF, *parts, 0, 0))
+        hashed = crc64(name) >> 36 << 36
+        index = hashed >> 56
+        chunks.append(struct.pack("<BBH4HIQ", 252, integer, chains[index], *parts, 0, hashed))
+        chains[index] = len(chunks) - 1
     leaf = struct.pack("<QQQIHHHHB11x", 1 << 63, 0, 0, 0x2AB1EAF, 0, len(entries), 0, 0xFFFF, 0)
-    leaf += b"\xff" * (2 * size // 32) + b"".join(chunks)
+    leaf += struct.pack(f"<{len(chains)}H", *chains) + b"".join(chunks)
     assert len(leaf) <= size
     leaf = leaf.ljust(size, b"\0")
     data = head.ljust(size // 2, b"\0") + words(*[1] * 512) + leaf
