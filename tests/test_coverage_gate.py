@@ -1,4 +1,4 @@
-"""The gate of `make coverage`: what it lets pass, what it does not, and when it does not judge."""
+"""The gate of `make test`: what it lets pass, what it does not, and when it does not judge."""
 
 from __future__ import annotations
 
