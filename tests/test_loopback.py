@@ -63,6 +63,12 @@ RUN = st.one_of(
 )
 
 
+def test_a_file_reads_as_an_extent_a_hole_and_bytes() -> None:
+    source = NodeSource(File([Extent(DISK, 3, 2), Hole(2), Inline(b"ab")]), "file")
+    assert source.read(1, 4) == b"\x04\0\0a"
+    assert list(source.pieces(1, 4)) == [b"\x04", b"\0\0", b"a"]
+
+
 @given(st.lists(RUN, min_size=1, max_size=8), st.data())
 def test_a_file_reads_as_its_runs_one_behind_the_other(runs: list[Run], data: st.DataObject) -> None:
     whole = b"".join(map(contents, runs))

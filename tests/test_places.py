@@ -23,7 +23,7 @@ from pybootcfg.places.owners import owner
 from pybootcfg.schema import Decoder
 from pybootcfg.source import MemorySource, Overlay
 from pybootcfg.structures import Structure, Structures
-from pybootcfg.tracing import Field
+from pybootcfg.tracing import Field, stretch
 
 
 def guest_of(folder: Path, **texts: str) -> Guest:
@@ -415,6 +415,11 @@ def test_an_owner_among_too_many_files(sample: Path, monkeypatch: pytest.MonkeyP
     found = owner(guest, guest.listed[0].volume.start + guest.listed[0].volume.size - 1)
     assert (found.structure, found.file) == (None, None)
     assert any("inspect-files" in note for note in found.notes)
+
+
+def test_bytes_that_end_with_the_disk_say_how_many_are_left() -> None:
+    field = stretch("bitmap", MemorySource(bytes(10), "disk"), 6, 8, bits=8)
+    assert (field.offset, field.size, field.raw, field.error) == (6, 4, bytes(4), "only 4 bytes left")
 
 
 def test_a_field_that_is_not_there(sample: Path) -> None:

@@ -164,7 +164,7 @@ def test_images_with_bytes_changed(name: str, seed: int, tmp_path: Path) -> None
         data[place + chance.randrange(16)] = chance.choice((0, 1, 0x7F, 0x80, 0xFE, 0xFF))
     image = tmp_path / "disk.img"
     image.write_bytes(data)
-    check_hostile(image, ["entries"])
+    check_hostile(image, ["entries"], ["ls", "-R"], ["inspect"])
 
 
 LOOP = "while true; do x=1; done\n"
