@@ -246,7 +246,10 @@ def _make(node: Node, folder: int, name: str, progress: Progress) -> None:
     if node.kind is Kind.DIRECTORY:
         os.mkdir(name, dir_fd=folder)
     elif node.kind is Kind.SYMLINK:
-        os.symlink(os.fsdecode(node.target()), name, dir_fd=folder)
+        target = os.fsdecode(node.target())
+        if "\0" in target:
+            raise ImageError(f"{target!r} cannot be the target of a link here")
+        os.symlink(target, name, dir_fd=folder)
     elif node.kind is Kind.FILE:
         fd = os.open(
             name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o644, dir_fd=folder

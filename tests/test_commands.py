@@ -165,6 +165,18 @@ def test_extract(pybootcfg: Run, sample: Path, tmp_path: Path) -> None:
     assert pybootcfg("extract", sample, "p1:/boot/initrd.img", "-o", out).returncode == 1
 
 
+def test_extract_names_links_that_cannot_be(
+    pybootcfg: Run, disk: Callable[[str], Path], tmp_path: Path
+) -> None:
+    """NUL bytes in what they point to; all else is copied out."""
+    image = disk("iso/xorriso-rr.iso")
+    image.write_bytes(image.read_bytes().replace(b"vmlinuz", b"vm\0inuz"))
+    done = pybootcfg("extract", image, "/", "-o", tmp_path / "out")
+    assert (done.returncode, "Traceback" in done.stderr) == (4, False)
+    assert "'/boot/vm\\x00inuz' cannot be the target of a link here" in done.stderr
+    assert os.readlink(tmp_path / "out/dangling") == "no/such/file"
+
+
 def test_script(pybootcfg: Run, sample: Path, tmp_path: Path) -> None:
     script = tmp_path / "s.cfg"
     script.write_text("set a='b c'\necho $a\nnothing_like_it\nfalse\n")

@@ -59,7 +59,7 @@ def read_primary(source: Source, sizes: Iterable[int]) -> Header | None:
 def choose(source: Source, primary: Header | None, sizes: Iterable[int], table: Table) -> Header | None:
     """Return the header to believe, None where there is not even a damaged one.
 
-    Raises the error of the first header when none can be followed.
+    Raises ImageError for what is wrong with the first header when none can be followed, or LimitExceeded.
     """
     if primary and primary.sound:
         return primary
@@ -75,9 +75,13 @@ def choose(source: Source, primary: Header | None, sizes: Iterable[int], table: 
         if header.backup and header.faults:
             table.warnings.append(f"the backup GPT header is damaged: {'; '.join(header.faults)}")
         return header
-    if headers and headers[0].failure:
-        raise headers[0].failure
-    return None
+    if not headers:
+        return None
+    first = headers[0]
+    if first.failure and not first.faults:
+        raise first.failure
+    reason = "; ".join(_complaints(first))  # what it says need not be meant
+    raise ImageError(reason, source=source.name, offset=first.offset, structure="gpt.header")
 
 
 def _complaints(header: Header) -> list[str]:
