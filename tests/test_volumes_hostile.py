@@ -174,7 +174,7 @@ def test_both_useless() -> None:
     with pytest.raises(LimitExceeded, match="gpt-entry-array"):
         gpt_disk(ENTRIES, primary=huge, backup=huge).read()
     noise = gpt_header(ENTRIES, seal=False, number_of_partition_entries=0xFFFFFFFF)
-    with pytest.raises(ImageError, match="its checksum is wrong; .*549755813760 is over the limit") as error:
+    with pytest.raises(ImageError, match=r"its checksum is wrong; .*549755813760 is over the limit") as error:
         gpt_disk(ENTRIES, primary=noise, backup=noise).read()
     assert error.value.offset == 512
 
