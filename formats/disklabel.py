@@ -63,7 +63,7 @@ FILESYSTEM_TYPES = {
 _DISK_NUMBERS = {name: number for number, name in DISK_TYPES.items()}
 _FILESYSTEM_NUMBERS = {name: number for number, name in FILESYSTEM_TYPES.items()}
 
-disklabel = Struct(
+_geometry = (
     "d_magic" / Const(DISKMAGIC, Int32un),
     "d_type" / Enum(Int16un, **_DISK_NUMBERS),
     "d_subtype" / Int16un,
@@ -75,6 +75,10 @@ disklabel = Struct(
     "d_ncylinders" / Int32un * "cylinders",
     "d_secpercyl" / Int32un * "sectors",
     "d_secperunit" / Int32un * "sectors",
+)
+
+disklabel = Struct(
+    *_geometry,
     "d_sparespertrack" / Int16un * "sectors",
     "d_sparespercyl" / Int16un * "sectors",
     "d_acylinders" / Int32un * "cylinders",
@@ -106,17 +110,7 @@ partition = Struct(
 # OpenBSD has put the high words of sizes where others keep the times of old drives.
 
 openbsd_disklabel = Struct(
-    "d_magic" / Const(DISKMAGIC, Int32un),
-    "d_type" / Enum(Int16un, **_DISK_NUMBERS),
-    "d_subtype" / Int16un,
-    "d_typename" / Bytes(16),
-    "d_packname" / Bytes(16),
-    "d_secsize" / Int32un * "bytes",
-    "d_nsectors" / Int32un * "sectors per track",
-    "d_ntracks" / Int32un * "tracks per cylinder",
-    "d_ncylinders" / Int32un * "cylinders",
-    "d_secpercyl" / Int32un * "sectors",
-    "d_secperunit" / Int32un * "sectors",
+    *_geometry,
     "d_uid" / Bytes(8),
     "d_acylinders" / Int32un * "cylinders",
     "d_bstarth" / Int16un,

@@ -157,17 +157,8 @@ terminator = Struct(
     "volume_descriptor_version" / Int8ub,
 )
 
-#: clause 8.4
-primary_volume_descriptor = Struct(
-    "volume_descriptor_type" / descriptor_type,
-    "standard_identifier" / Const(STANDARD_IDENTIFIER),
-    "volume_descriptor_version" / Int8ub,
-    Padding(1),
-    "system_identifier" / Bytes(32),
-    "volume_identifier" / Bytes(32),
-    Padding(8),
-    "volume_space_size" / both_endian_32 * "logical blocks",
-    Padding(32),
+#: what primary and supplementary descriptors have in common from byte 120 on
+_volume = (
     "volume_set_size" / both_endian_16,
     "volume_sequence_number" / both_endian_16,
     "logical_block_size" / both_endian_16 * "bytes",
@@ -195,6 +186,20 @@ primary_volume_descriptor = Struct(
     Padding(653),
 )
 
+#: clause 8.4
+primary_volume_descriptor = Struct(
+    "volume_descriptor_type" / descriptor_type,
+    "standard_identifier" / Const(STANDARD_IDENTIFIER),
+    "volume_descriptor_version" / Int8ub,
+    Padding(1),
+    "system_identifier" / Bytes(32),
+    "volume_identifier" / Bytes(32),
+    Padding(8),
+    "volume_space_size" / both_endian_32 * "logical blocks",
+    Padding(32),
+    *_volume,
+)
+
 #: clause 8.5: the same with flags and escape sequences; Joliet's and the enhanced one
 supplementary_volume_descriptor = Struct(
     "volume_descriptor_type" / descriptor_type,
@@ -206,31 +211,7 @@ supplementary_volume_descriptor = Struct(
     Padding(8),
     "volume_space_size" / both_endian_32 * "logical blocks",
     "escape_sequences" / Bytes(32),
-    "volume_set_size" / both_endian_16,
-    "volume_sequence_number" / both_endian_16,
-    "logical_block_size" / both_endian_16 * "bytes",
-    "path_table_size" / both_endian_32 * "bytes",
-    "location_of_type_l_path_table" / Int32ul * "logical blocks",
-    "location_of_optional_type_l_path_table" / Int32ul * "logical blocks",
-    "location_of_type_m_path_table" / Int32ub * "logical blocks",
-    "location_of_optional_type_m_path_table" / Int32ub * "logical blocks",
-    "directory_record_for_root_directory" / directory_record,
-    "root_directory_identifier" / Bytes(1),
-    "volume_set_identifier" / Bytes(128),
-    "publisher_identifier" / Bytes(128),
-    "data_preparer_identifier" / Bytes(128),
-    "application_identifier" / Bytes(128),
-    "copyright_file_identifier" / Bytes(37),
-    "abstract_file_identifier" / Bytes(37),
-    "bibliographic_file_identifier" / Bytes(37),
-    "volume_creation_date_and_time" / digits_date_and_time,
-    "volume_modification_date_and_time" / digits_date_and_time,
-    "volume_expiration_date_and_time" / digits_date_and_time,
-    "volume_effective_date_and_time" / digits_date_and_time,
-    "file_structure_version" / Int8ub,
-    Padding(1),
-    "application_use" / Bytes(512),
-    Padding(653),
+    *_volume,
 )
 
 # --- ECMA-130: raw sectors, as in .bin files -------------------------------------------------------

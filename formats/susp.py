@@ -29,11 +29,15 @@ from pybootcfg.formats.iso9660 import both_endian_32
 
 both_endian_mode = Struct("little" / Mode(Int32ul), "big" / Mode(Int32ub))
 
-#: SUSP 4.1: what every entry begins with
+#: SUSP 4.1: what every entry begins with, after its signature
+_length = (
+    "length" / Int8ub * "bytes",  # of the whole entry, at least 4
+    "version" / Int8ub,
+)
+
 entry = Struct(
     "signature" / Bytes(2),
-    "length" / Int8ub * "bytes",  # at least 4
-    "version" / Int8ub,
+    *_length,
 )
 
 # --- SUSP 5 ---------------------------------------------------------------------------------------
@@ -42,16 +46,14 @@ XA_LENGTH = 14  #: bytes of CD-ROM XA attributes that may come before the SP ent
 
 sp = Struct(
     "signature" / Const(b"SP"),
-    "length" / Int8ub * "bytes",
-    "version" / Int8ub,
+    *_length,
     "check_bytes" / Const(b"\xbe\xef"),
     "len_skp" / Int8ub * "bytes",  # to skip at the start of every other record's system use area
 )
 
 ce = Struct(
     "signature" / Const(b"CE"),
-    "length" / Int8ub * "bytes",
-    "version" / Int8ub,
+    *_length,
     "block_location_of_continuation_area" / both_endian_32 * "logical blocks",
     "offset_to_start_of_continuation_area" / both_endian_32 * "bytes",
     "length_of_the_continuation_area" / both_endian_32 * "bytes",
@@ -60,8 +62,7 @@ ce = Struct(
 #: the identifier, descriptor and source texts follow
 er = Struct(
     "signature" / Const(b"ER"),
-    "length" / Int8ub * "bytes",
-    "version" / Int8ub,
+    *_length,
     "len_id" / Int8ub * "bytes",
     "len_des" / Int8ub * "bytes",
     "len_src" / Int8ub * "bytes",
@@ -74,31 +75,24 @@ ROCK_RIDGE_VERSIONS = {b"RRIP_1991A": "1.09", b"IEEE_P1282": "1.12", b"IEEE_1282
 
 PX_WITH_SERIAL = 44  #: length of a PX entry of RRIP 1.12; 36 before
 
-px = Struct(
+_px = (
     "signature" / Const(b"PX"),
-    "length" / Int8ub * "bytes",
-    "version" / Int8ub,
+    *_length,
     "file_mode" / both_endian_mode,
     "file_links" / both_endian_32 * "links",
     "file_user_id" / both_endian_32,
     "file_group_id" / both_endian_32,
 )
+px = Struct(*_px)
 
 px_with_serial = Struct(
-    "signature" / Const(b"PX"),
-    "length" / Int8ub * "bytes",
-    "version" / Int8ub,
-    "file_mode" / both_endian_mode,
-    "file_links" / both_endian_32 * "links",
-    "file_user_id" / both_endian_32,
-    "file_group_id" / both_endian_32,
+    *_px,
     "file_serial_number" / both_endian_32,
 )
 
 pn = Struct(
     "signature" / Const(b"PN"),
-    "length" / Int8ub * "bytes",
-    "version" / Int8ub,
+    *_length,
     "dev_t_high" / both_endian_32,
     "dev_t_low" / both_endian_32,
 )
@@ -108,8 +102,7 @@ SL_CONTINUE = 0x01  # the link goes on in the next SL entry
 #: component records follow
 sl = Struct(
     "signature" / Const(b"SL"),
-    "length" / Int8ub * "bytes",
-    "version" / Int8ub,
+    *_length,
     "flags" / FlagsEnum(Int8ub, continues=SL_CONTINUE),
 )
 
@@ -142,24 +135,21 @@ NM_PARENT = 0x04
 #: the name content follows
 nm = Struct(
     "signature" / Const(b"NM"),
-    "length" / Int8ub * "bytes",
-    "version" / Int8ub,
+    *_length,
     "flags" / FlagsEnum(Int8ub, continues=NM_CONTINUE, current=NM_CURRENT, parent=NM_PARENT, host=0x20),
 )
 
 #: stands where a directory was before it was moved up, to keep to eight levels
 cl = Struct(
     "signature" / Const(b"CL"),
-    "length" / Int8ub * "bytes",
-    "version" / Int8ub,
+    *_length,
     "location_of_child_directory" / both_endian_32 * "logical blocks",
 )
 
 #: in the `..` record of a moved directory
 pl = Struct(
     "signature" / Const(b"PL"),
-    "length" / Int8ub * "bytes",
-    "version" / Int8ub,
+    *_length,
     "location_of_parent_directory" / both_endian_32 * "logical blocks",
 )
 
@@ -171,8 +161,7 @@ TF_STAMPS = ("creation", "modify", "access", "attributes", "backup", "expiration
 #: the time stamps follow, in the order of their bits
 tf = Struct(
     "signature" / Const(b"TF"),
-    "length" / Int8ub * "bytes",
-    "version" / Int8ub,
+    *_length,
     "flags"
     / FlagsEnum(
         Int8ub,
@@ -190,8 +179,7 @@ tf = Struct(
 #: RRIP 1.09 only: which entries are there
 rr = Struct(
     "signature" / Const(b"RR"),
-    "length" / Int8ub * "bytes",
-    "version" / Int8ub,
+    *_length,
     "flags" / FlagsEnum(Int8ub, px=0x01, pn=0x02, sl=0x04, nm=0x08, cl=0x10, pl=0x20, re=0x40, tf=0x80),
 )
 
@@ -202,8 +190,7 @@ ZF_2 = b"PZ"
 
 zf_1 = Struct(
     "signature" / Const(b"ZF"),
-    "length" / Int8ub * "bytes",
-    "version" / Int8ub,
+    *_length,
     "algorithm" / Const(ZF_1),
     "header_size_div_4" / Int8ub * "words of 4 bytes",
     "block_size_log2" / PowerOfTwo(Int8ub) * "bytes",
@@ -213,8 +200,7 @@ zf_1 = Struct(
 #: the signature may also be Z2
 zf_2 = Struct(
     "signature" / Bytes(2),
-    "length" / Int8ub * "bytes",
-    "version" / Int8ub,
+    *_length,
     "algorithm" / Const(ZF_2),
     "header_size_div_4" / Int8ub * "words of 4 bytes",
     "block_size_log2" / PowerOfTwo(Int8ub) * "bytes",
