@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from pybootcfg.dialects.base import Machine, VolumeFacts
+from pybootcfg.errors import BootcfgError, LimitExceeded
 from pybootcfg.kind import Kind
 from pybootcfg.menu import FileRef
-from pybootcfg.values import NamedTuple
+from pybootcfg.values import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 LOADER_CONF = "/loader/loader.conf"
 ENTRIES = "/loader/entries"
@@ -63,6 +67,26 @@ def find(machine: Machine, config: FileRef) -> list[Root]:
     roots = [own, *(other for other in others if _has_entries(machine, other))]
     is_esp = own.path in _ESP_MOUNTS or (facts is not None and not own.path and facts.type == ESP)
     return roots if is_esp else [*roots[1:], own]
+
+
+def files(machine: Machine, folder: FileRef, suffix: str, warnings: list[str]) -> Iterator[FileRef]:
+    """Yield the files of a directory that end in `suffix` and are not hidden, by name.
+
+    Nothing for a directory that is not there; damage is a warning.
+    """
+    if machine.kind(folder) is not Kind.DIRECTORY:
+        return
+    try:
+        names = sorted(machine.names(folder))
+    except LimitExceeded:
+        raise
+    except BootcfgError as error:
+        warnings.append(str(error))
+        return
+    for name in names:
+        file = FileRef(f"{folder.path.rstrip('/')}/{name}", folder.volume)
+        if name.casefold().endswith(suffix) and name[0] != "." and machine.kind(file) is Kind.FILE:
+            yield file
 
 
 def _own(machine: Machine, config: FileRef) -> Root:

@@ -13,8 +13,8 @@ from pybootcfg.dialects.base import Machine
 from pybootcfg.dialects.bls import type2
 from pybootcfg.dialects.bls.candidate import Candidate, Counter, uncounted
 from pybootcfg.dialects.bls.loader_conf import fields
-from pybootcfg.dialects.bls.places import Root
-from pybootcfg.errors import BootcfgError, LimitExceeded, printable
+from pybootcfg.dialects.bls.places import Root, files
+from pybootcfg.errors import BootcfgError, printable
 from pybootcfg.grammar import Text
 from pybootcfg.kind import Kind
 from pybootcfg.menu import Entry, EntryKind, FileRef, Place
@@ -63,20 +63,7 @@ def _files(machine: Machine, root: Root, warnings: list[str]) -> Iterator[FileRe
     if root.only:
         yield FileRef(root.only, root.volume)
         return
-    folder = root.folder
-    if machine.kind(folder) is not Kind.DIRECTORY:
-        return
-    try:
-        names = sorted(machine.names(folder))
-    except LimitExceeded:
-        raise
-    except BootcfgError as error:
-        warnings.append(str(error))
-        return
-    for name in names:
-        file = FileRef(f"{folder.path.rstrip('/')}/{name}", folder.volume)
-        if name.casefold().endswith(".conf") and name[0] != "." and machine.kind(file) is Kind.FILE:
-            yield file
+    yield from files(machine, root.folder, ".conf", warnings)
 
 
 def _parse(text: Text) -> _Fields:

@@ -12,10 +12,9 @@ from __future__ import annotations
 from pybootcfg import grammar, limits
 from pybootcfg.dialects.base import Machine
 from pybootcfg.dialects.bls.candidate import Candidate, uncounted
-from pybootcfg.dialects.bls.places import UNIFIED, Root
+from pybootcfg.dialects.bls.places import UNIFIED, Root, files
 from pybootcfg.errors import BootcfgError, LimitExceeded, printable
 from pybootcfg.grammar import Text
-from pybootcfg.kind import Kind
 from pybootcfg.menu import Entry, EntryKind, FileRef, Place
 from pybootcfg.values import TYPE_CHECKING
 
@@ -27,21 +26,11 @@ _CONTROLS = dict.fromkeys(range(0x20), " ")
 
 def read(machine: Machine, root: Root, warnings: list[str]) -> Iterator[Candidate]:
     """Yield the unified kernel images of one partition, and each further profile of one."""
+    if root.entries or root.only:
+        return
     folder = root.file(UNIFIED)
-    if root.entries or root.only or machine.kind(folder) is not Kind.DIRECTORY:
-        return
     count = limits.BLS_ENTRIES.budget(str(folder))
-    try:
-        names = sorted(machine.names(folder))
-    except LimitExceeded:
-        raise
-    except BootcfgError as error:
-        warnings.append(str(error))
-        return
-    for name in names:
-        file = FileRef(f"{folder.path}/{name}", folder.volume)
-        if not name.casefold().endswith(".efi") or name[0] == "." or machine.kind(file) is not Kind.FILE:
-            continue
+    for file in files(machine, folder, ".efi", warnings):
         try:
             for candidate in _profiles(machine, file):
                 count.spend()

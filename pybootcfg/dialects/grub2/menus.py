@@ -59,6 +59,19 @@ class Definition(NamedTuple):
         """The commands of the entry as they are written."""
         return self.body.source if isinstance(self.body, Block) else self.body
 
+    def with_items(self, shown: Shown) -> Submenu:
+        """Return the submenu that shows these items."""
+        return Submenu(
+            self.title,
+            self.place,
+            self.id,
+            shown.items,
+            shown.defaults,
+            self.hidden,
+            self.restricted,
+            self.users,
+        )
+
 
 class Edit:
     """An entry that is looked at by itself: what it runs, instead of that, and what comes of it."""
@@ -210,17 +223,7 @@ class Menus:
             self.definitions.pop()
         boot = interpreter.boot
         if boot.kernel is None and boot.kind is EntryKind.OTHER and self._chosen is not None:
-            shown = self._chosen
-            return Submenu(
-                definition.title,
-                definition.place,
-                definition.id,
-                shown.items,
-                shown.defaults,
-                definition.hidden,
-                definition.restricted,
-                definition.users,
-            )
+            return definition.with_items(self._chosen)
         return Entry(
             definition.title,
             boot.kind,
@@ -256,16 +259,7 @@ class Menus:
         finally:
             self.definitions.pop()
             environment.close()
-        return Submenu(
-            definition.title,
-            definition.place,
-            definition.id,
-            shown.items,
-            shown.defaults,
-            definition.hidden,
-            definition.restricted,
-            definition.users,
-        )
+        return definition.with_items(shown)
 
     def _choose(
         self, interpreter: Interpreter, definition: Definition, default: str | None, above: str | None = None
