@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 
+from pybootcfg import limits
 from pybootcfg.errors import BootcfgError, ImageError
 from pybootcfg.schema import Decoder, Prepared, constant
 from pybootcfg.values import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from typing import Any
 
     from pybootcfg.source import Source
@@ -168,6 +169,33 @@ def fault(name: str, error: BootcfgError) -> Structure:
     """Return what is shown for the rest of `name`, which cannot be told."""
     offset = error.offset if isinstance(error, ImageError) and error.offset else 0
     return Structure(f"{name}.fault" if name else "fault", Fault(error), offset)
+
+
+def of_groups(
+    groups: Iterable[int],
+    group: Callable[[int], Iterable[Structure]],
+    in_use: Callable[[int], Iterable[int]],
+    of_inode: Callable[[int], Iterable[Structure]],
+) -> Iterator[Structure]:
+    """Yield group by group its own structures, and the inodes in use with what is theirs.
+
+    Damage to the list of those in use, or to an inode, stands in their place.  Raises LimitExceeded for too
+    many inodes.
+    """
+    budget = limits.INSPECT_INODES.budget("inodes")
+    for number in groups:
+        yield from group(number)
+        try:
+            inodes = list(in_use(number))
+        except ImageError as error:
+            yield fault(f"group[{number}].inodes", error)
+            continue
+        for inode in inodes:
+            budget.spend()
+            try:
+                yield from of_inode(inode)
+            except BootcfgError as error:
+                yield fault(f"inode[{inode}]", error)
 
 
 class Checked(Decoder):

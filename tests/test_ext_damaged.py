@@ -575,6 +575,15 @@ def test_what_inspect_puts_off_counts_against_the_limit(
         list(filesystem.structures.of_node(filesystem.walk(b"/file")))
 
 
+def test_groups_beyond_the_volume_are_not_shown(plain: Image) -> None:
+    """A superblock that claims 2^31 blocks, 262,144 groups of them."""
+    whole = [one.name for one in plain.open().structures.every()]
+    plain.put(1024 + 4, "I", 0x7FFFFFFF)
+    claimed = [one.name for one in plain.open().structures.every()]
+    assert [name for name in claimed if "descriptor" in name] == ["group[0].descriptor"]
+    assert [name for name in claimed if "fault" not in name] == whole
+
+
 def test_blocks_of_an_extent_tree_are_shown_once(extents: Image) -> None:
     start, block = extents.inode("file"), extents.block("file")
     extents.put(start + 40, "HHHHI", 0xF30A, 2, 4, 1, 0)

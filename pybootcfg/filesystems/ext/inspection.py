@@ -9,12 +9,12 @@ from __future__ import annotations
 from contextlib import suppress
 
 from pybootcfg import limits, schema
-from pybootcfg.errors import BootcfgError, ImageError, UnsupportedFeature
+from pybootcfg.errors import ImageError, UnsupportedFeature
 from pybootcfg.filesystems.ext import sums
 from pybootcfg.filesystems.ext.log import Log, open_log
 from pybootcfg.filesystems.ext.logged import fast_commits, logged
 from pybootcfg.filesystems.ext.owned import owned
-from pybootcfg.structures import Stretch, Structure, Structures, fault, length_of, numbered
+from pybootcfg.structures import Stretch, Structure, Structures, length_of, numbered, of_groups
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -46,20 +46,13 @@ class ExtStructures(Structures):
         """Yield the journal, then group by group its own, and the inodes in use with what is theirs."""
         yield Structure("superblock", sums.superblock(self.superblock), self.superblock.offset)
         yield from self.journal()
-        inodes = limits.INSPECT_INODES.budget(self.filesystem.source.name)
-        for group in range(self.superblock.groups):
-            yield from self.group(group)
-            try:
-                numbers = list(self._in_use(group))
-            except ImageError as error:
-                yield fault(f"group[{group}].inodes", error)
-                continue
-            for number in numbers:
-                inodes.spend()
-                try:
-                    yield from self.of_inode(number)
-                except BootcfgError as error:
-                    yield fault(f"inode[{number}]", error)
+        yield from of_groups(self._groups(), self.group, self._in_use, self.of_inode)
+
+    def _groups(self) -> range:
+        """Return the groups that begin on the volume, which may be fewer than it claims to have."""
+        superblock = self.superblock
+        there = self.filesystem.source.size // superblock.block_size - superblock.first_block(0)
+        return range(min(superblock.groups, max(0, -(-there // superblock.blocks_per_group))))
 
     def below(self, name: str) -> Iterator[Structure]:
         """Yield those of the inode, the group or the journal that a name begins with; else those listed."""

@@ -5,11 +5,21 @@ from __future__ import annotations
 from contextlib import suppress
 
 from pybootcfg import limits
-from pybootcfg.errors import BootcfgError, ImageError
+from pybootcfg.errors import ImageError
 from pybootcfg.filesystems.base import Extent
 from pybootcfg.filesystems.ufs.superblock import Layout, hash_without, ufs
 from pybootcfg.kind import Kind
-from pybootcfg.structures import Checked, Followed, Stretch, Structure, Structures, fault, length_of, numbered
+from pybootcfg.structures import (
+    Checked,
+    Followed,
+    Stretch,
+    Structure,
+    Structures,
+    fault,
+    length_of,
+    numbered,
+    of_groups,
+)
 from pybootcfg.values import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,20 +51,7 @@ class UfsStructures(Structures):
     def every(self) -> Iterator[Structure]:
         """Yield the superblock, the groups, the inodes in use and what is theirs."""
         yield from self._superblocks()
-        inodes = limits.INSPECT_INODES.budget(self.filesystem.source.name)
-        for group in self._groups():
-            yield from self.group(group)
-            try:
-                numbers = list(self._in_use(group))
-            except ImageError as error:
-                yield fault(f"group[{group}].inodes", error)
-                continue
-            for number in numbers:
-                inodes.spend()
-                try:
-                    yield from self.of_inode(number)
-                except BootcfgError as error:
-                    yield fault(f"inode[{number}]", error)
+        yield from of_groups(self._groups(), self.group, self._in_use, self.of_inode)
 
     def below(self, name: str) -> Iterator[Structure]:
         """Yield those of the inode or the group that a name begins with; else those listed."""
