@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import lzma
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -49,13 +50,14 @@ def unpack(image: Image, folder: Path) -> list[Path]:
             target = folder / str(file.parent).replace("/", "-") / file.stem
             if not target.exists():
                 target.parent.mkdir(parents=True, exist_ok=True)
-                _unpack(file, target)
+                unpack_file(file, target)
         plain.append(target)
     return plain
 
 
-def _unpack(packed: Path, target: Path) -> None:
-    part = target.with_suffix(".part")
+def unpack_file(packed: Path, target: Path) -> None:
+    """Write a packed file out with holes, under its name when it is complete."""
+    part = target.with_name(f"{target.name}.{os.getpid()}")
     with lzma.open(packed) as source, part.open("wb") as out:
         while chunk := source.read(_HOLE):
             if chunk.count(0) == len(chunk):

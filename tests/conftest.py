@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import json
-import lzma
 import os
+import pkgutil
 import subprocess
 import sys
 from collections.abc import Callable, Generator
@@ -16,7 +17,12 @@ import pytest
 from syrupy.assertion import SnapshotAssertion
 from syrupy.extensions.amber import AmberSnapshotExtension
 
+import pybootcfg as package
 from pybootcfg import limits
+
+sys.path.append(str(Path(__file__).parent.parent))  # last: pybootcfg is what is installed
+
+from faults.images import unpack_file
 
 # Every process that a test starts imports the installed package, not the folder of its name in the checkout.
 os.environ["PYTHONSAFEPATH"] = "1"
@@ -24,7 +30,6 @@ os.environ["PYTHONSAFEPATH"] = "1"
 #: for Python programs that look for modules beside themselves, such as the real pygrub
 PLAIN_ENVIRONMENT = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
 
-ZEROS = bytes(1 << 16)
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 
@@ -62,16 +67,15 @@ class Corpus:
         """Unpack a disk, sparse, to where all processes of this run of the tests look for it."""
         target = self.unpacked / file.removesuffix(".xz")
         if not target.exists():
-            own = target.with_name(f"{target.name}.{os.getpid()}")
-            with lzma.open(self.folder / file) as packed, own.open("wb") as out:
-                while chunk := packed.read(len(ZEROS)):
-                    if chunk == ZEROS:
-                        out.seek(len(chunk), os.SEEK_CUR)
-                    else:
-                        out.write(chunk)
-                out.truncate()
-            own.rename(target)
+            unpack_file(self.folder / file, target)
         return target
+
+
+def pytest_collection_finish() -> None:
+    """Import what is measured, so that no module is imported only where no lines are followed."""
+    for module in pkgutil.walk_packages(package.__path__, "pybootcfg."):
+        if not module.name.startswith(("pybootcfg.cli", "pybootcfg.prepared")):
+            importlib.import_module(module.name)
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
@@ -111,7 +115,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The disk of examples/: MBR, ext4, grub.cfg."""
     image = tmp_path_factory.mktemp("sample") / "sample.img"
-    image.write_bytes(lzma.decompress((ROOT / "examples/sample.img.xz").read_bytes()))
+    unpack_file(ROOT / "examples/sample.img.xz", image)
     return image
 
 
@@ -165,7 +169,7 @@ def disk(tmp_path: Path) -> Callable[[str], Path]:
 
     def unpack(name: str) -> Path:
         image = tmp_path / "disk.img"
-        image.write_bytes(lzma.decompress((HERE / "corpus" / f"{name}.xz").read_bytes()))
+        unpack_file(HERE / "corpus" / f"{name}.xz", image)
         return image
 
     return unpack

@@ -17,6 +17,7 @@ from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import pytest
 
+from faults.images import unpack_file
 from pybootcfg.filesystems.base import Hole, Inline, Node, Options
 from pybootcfg.filesystems.ext import Ext
 from pybootcfg.kind import Kind
@@ -114,7 +115,7 @@ def carried(name: str, folder: Path) -> Path:
     """Unpack one of the images that the repository carries."""
     target = folder / f"{name}.img"
     if not target.exists():
-        target.write_bytes(lzma.decompress((CARRIED / f"{name}.img.xz").read_bytes()))
+        unpack_file(CARRIED / f"{name}.img.xz", target)
     return target
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import lzma
 import operator
 import struct
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from iso9660_image import SECTOR, Disc, both32, entry, nm, px, raw
 from zfs_big_endian import BigEndian
 from zfs_image import disks, pool
 
+from faults.images import unpack_file
 from pybootcfg import places
 from pybootcfg.guest import Guest
 
@@ -38,7 +38,7 @@ def unpacked(name: str, folder: Path) -> list[Path]:
     others = name.replace(".d0", ".d*") if ".d0" in name else name
     for file in sorted(CORPUS.glob(f"{others}.xz")):
         target = folder / file.with_suffix("").name
-        target.write_bytes(lzma.decompress(file.read_bytes()))
+        unpack_file(file, target)
         found.append(target)
     return found
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import lzma
 import os
 import shutil
 import subprocess
@@ -12,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
+from faults.images import unpack_file
 
 HERE = Path(__file__).parent
 
@@ -51,7 +52,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     unpacked = {}
     for name in IMAGES:
         unpacked[name] = folder / Path(name).stem
-        unpacked[name].write_bytes(lzma.decompress((HERE.parent / name).read_bytes()))
+        unpack_file(HERE.parent / name, unpacked[name])
     return unpacked
 
 

@@ -7,13 +7,13 @@ owns, a byte of a file is that byte, and what is nothing answers as nothing.
 from __future__ import annotations
 
 import contextlib
-import lzma
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
 import pytest
 
+from faults.images import unpack_file
 from pybootcfg.errors import BootcfgError, GuestFileMissing
 from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options
 from pybootcfg.guest import Guest, GuestVolume
@@ -40,7 +40,7 @@ def guest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     for file in sorted(CORPUS.glob(f"{request.param}.*")):
         if ".img" in file.name or ".iso" in file.name:
             disks.append(folder / file.stem)
-            disks[-1].write_bytes(lzma.decompress(file.read_bytes()))
+            unpack_file(file, disks[-1])
     return Guest.open([str(disk) for disk in disks])
 
 

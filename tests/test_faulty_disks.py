@@ -9,7 +9,6 @@ import hashlib
 import os
 import random
 import re
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,6 +16,8 @@ from pathlib import Path
 import pytest
 from faulty_file import broken_at, changing, everything, reading, short, shrinking
 
+from faults import images
+from faults.boot import Run
 from pybootcfg import extraction
 from pybootcfg.errors import BootcfgError
 from pybootcfg.filesystems.base import Filesystem, Node
@@ -24,11 +25,6 @@ from pybootcfg.guest import Guest
 from pybootcfg.kind import Kind
 from pybootcfg.places import structures
 from pybootcfg.source import FileSource
-
-sys.path.append(str(Path(__file__).parent.parent))
-
-from faults import images
-from faults.boot import Run
 
 EXAMPLE = Path(__file__).parent.parent / "examples/sample.img.xz"
 IMAGES = images.find(

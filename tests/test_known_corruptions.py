@@ -8,27 +8,23 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import lzma
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from guests import grub_guest
 
+from faults.boot import Run
+from faults.images import unpack_file
 from pybootcfg import extraction
 from pybootcfg.errors import BootcfgError
 from pybootcfg.guest import Guest
 from pybootcfg.kind import Kind
 from pybootcfg.places import structures
 from pybootcfg.source import FileSource
-
-sys.path.append(str(Path(__file__).parent.parent))
-
-from faults.boot import Run
 
 ROOT = Path(__file__).parent.parent
 
@@ -254,7 +250,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     def unpack(name: str) -> Path:
         target = folder / Path(name).name
         if not target.exists():
-            target.write_bytes(lzma.decompress((ROOT / f"tests/corpus/{name}.xz").read_bytes()))
+            unpack_file(ROOT / f"tests/corpus/{name}.xz", target)
         return target
 
     return unpack

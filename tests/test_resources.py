@@ -21,6 +21,8 @@ from guests import KERNEL as SMALL_KERNEL
 from guests import grub_guest, make_guest
 from test_volumes_hostile import PROTECTIVE, gpt_entries, gpt_header, record
 
+from faults.images import unpack_file
+
 if TYPE_CHECKING:
     from conftest import Corpus
 
@@ -128,7 +130,7 @@ def check_normal(image: Path, *devices: Path) -> None:
 @pytest.mark.parametrize("name", IMAGES)
 def test_images_of_the_project(name: str, tmp_path: Path) -> None:
     image = tmp_path / "disk.img"
-    image.write_bytes(lzma.decompress((CORPUS / name).read_bytes()))
+    unpack_file(CORPUS / name, image)
     check_normal(image)
 
 

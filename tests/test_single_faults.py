@@ -21,14 +21,11 @@ from guests import INITRD, KERNEL, grub_guest, needs_mke2fs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pybootcfg.boot import Request, find_boot
-from pybootcfg.guest import Guest
-
-sys.path.append(str(ROOT))
-
 from faults import checksums, images, metadata, plan, seals, workers
 from faults.boot import SAME, Run
 from faults.disk import MappedDisk
+from pybootcfg.boot import Request, find_boot
+from pybootcfg.guest import Guest
 
 #: replays of much that other tests run once
 pytestmark = pytest.mark.no_cover

@@ -6,7 +6,6 @@ Times would say more of the machine than of the program.
 from __future__ import annotations
 
 import hashlib
-import lzma
 import os
 import shutil
 import subprocess
@@ -18,6 +17,7 @@ import pytest
 from decodings import decodings
 from guests import grub_guest
 
+from faults.images import unpack_file
 from pybootcfg import extraction
 from pybootcfg.cli import reader
 from pybootcfg.filesystems import open_filesystem
@@ -86,8 +86,7 @@ reader.read(Task(pygrub.parse(["-q", "-n", {image!r}]), [FileSource.open({image!
 def test_reading_a_guest_imports_little(tmp_path: Path) -> None:
     """A usual guest: nothing heavy, and of the package what it is made of, not what others are made of."""
     image = tmp_path / "guest.img"
-    with lzma.open(CORPUS / "ext" / "ext4-default.img.xz") as packed, image.open("wb") as out:
-        shutil.copyfileobj(packed, out)
+    unpack_file(CORPUS / "ext" / "ext4-default.img.xz", image)
     script = READ.format(image=str(image)).strip().replace("\n", "; ")
     loaded = modules(script) - modules("pass")
     assert not HEAVY & loaded
@@ -131,8 +130,7 @@ sys.exit(pygrub.main())
 def test_usual_guests_need_one_reader(tmp_path: Path, image: str, *, once_more: bool) -> None:
     """Only what few guests need is left to a second reader, which starts with everything."""
     file = tmp_path / "guest.img"
-    with lzma.open(CORPUS / image) as packed, file.open("wb") as out:
-        shutil.copyfileobj(packed, out)
+    unpack_file(CORPUS / image, file)
     command = [sys.executable, "-P", "-c", COUNTED, "-q", "-n", "--output-format=json", str(file)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.stderr.count("once more") == once_more

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import lzma
 from collections.abc import Callable
 from pathlib import Path
 from subprocess import CompletedProcess
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from faults.images import unpack_file
 from pybootcfg import boot
 
 Run = Callable[..., "CompletedProcess[str]"]
@@ -33,7 +33,7 @@ def test_what_a_solaris_kernel_is_told(args: str, properties: str, wanted: str) 
 
 def test_a_dataset_is_picked_by_the_arguments(pygrub: Run, tmp_path: Path) -> None:
     image = tmp_path / "disk.img"
-    image.write_bytes(lzma.decompress((CORPUS / "datasets-v15.d0.img.xz").read_bytes()))
+    unpack_file(CORPUS / "datasets-v15.d0.img.xz", image)
     arguments = ["-n", "-q", "--kernel=/boot/vmlinuz", "--output-format=simple", image]
     for dataset, status in (("rpool/ROOT/be", 0), ("rpool/ROOT", 1), ("rpool/none", 1)):
         done = pygrub(f"--args=zfs-bootfs={dataset}", *arguments)

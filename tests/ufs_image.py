@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import lzma
 import os
 import shutil
 import stat
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from faults.images import unpack_file
 from pybootcfg.filesystems import open_filesystem
 from pybootcfg.filesystems.base import Extent, Filesystem, Hole, Node, Options
 from pybootcfg.kind import Kind
@@ -239,7 +239,7 @@ class Patch:
 def carried(name: str, folder: Path) -> Patch:
     """Return a copy of an image that tests/corpus/ufs carries."""
     image = folder / "image"
-    image.write_bytes(lzma.decompress((CARRIED / f"{name}.img.xz").read_bytes()))
+    unpack_file(CARRIED / f"{name}.img.xz", image)
     return Patch(image, big=name.endswith("be"), version=int(name[3]))
 
 
