@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 from conftest import PLAIN_ENVIRONMENT
 
+from bench import guest, measure, report, scale
+
 ROOT = Path(__file__).parent.parent
-sys.path.append(str(ROOT))
-
-from bench import guest, measure, report, scale  # noqa: E402
-
 TOOLS = ("mke2fs", "debugfs", "e2fsck")
 
 
