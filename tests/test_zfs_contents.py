@@ -391,6 +391,7 @@ NOISE: dict[str, Callable[[MadeObject], Iterator[Structure]]] = {
 }
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("kind", NOISE)
 def test_noise_is_shown_or_refused(kind: str) -> None:
     chance = random.Random(kind)  # noqa: S311
