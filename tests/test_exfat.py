@@ -207,12 +207,23 @@ def test_entry_set_checksum(volume: Volume) -> None:
     assert warned(volume.image, "vmlinuz", "checksum of its entry set is wrong")
 
 
-def test_entry_set_cut_short(volume: Volume) -> None:
+@pytest.mark.parametrize("kind", [0x41, 0x85, 0x00])  # unused, another file, the end of the directory
+def test_entry_set_cut_short(volume: Volume, kind: int) -> None:
+    """It is missed by name, and hides no other but behind the end."""
     place = slot(volume, 0xC1)
-    volume.image[place] = 0x41  # no longer in use
+    volume.image[place : place + 2] = bytes([kind, 2])
+    filesystem = open_bytes(volume.image)
+    assert filesystem.root.lookup(b"vmlinuz") is None
+    assert (filesystem.root.lookup(b"valid.bin") is None) == (kind == 0)
+    assert any("is not whole and left out" in warning for warning in filesystem.warnings)
+
+
+def test_entry_set_without_stream_extension(volume: Volume) -> None:
+    volume.image[slot(volume, 0xC0)] = 0xC1
     filesystem = open_bytes(volume.image)
     assert filesystem.root.lookup(b"vmlinuz") is None
     assert filesystem.root.lookup(b"valid.bin") is not None
+    assert any("has no stream extension" in warning for warning in filesystem.warnings)
 
 
 def test_upcase_table_damaged(volume: Volume) -> None:

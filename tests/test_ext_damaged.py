@@ -164,6 +164,15 @@ def test_a_copy_stands_in_for_a_damaged_descriptor(tmp_path: Path) -> None:
         assert "its copy at byte" in filesystem.warnings[0]
 
 
+def test_copies_of_a_descriptor_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:
+    """Those of group 1 lie in the eighth MiB, behind the end of the disk."""
+    image = mke2fs(tmp_path / "i", "-t", "ext2", "-b", "1024", size="24M")
+    data = bytearray(image.read_bytes()[: 4 << 20])
+    struct.pack_into("<I", data, 2048 + 8, 0x7FFFFFFF)
+    with pytest.raises(ImageError, match=r"group\[0\].descriptor places the inode table"):
+        list(open_bytes(data).root.entries())
+
+
 def test_descriptors_that_are_all_damaged_are_an_error(plain: Image) -> None:
     plain.put(2048 + 8, "I", 0x7FFFFFFF)
     with pytest.raises(ImageError, match=r"group\[0\].descriptor places the inode table"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from itertools import chain
 
 from pybootcfg import limits, schema
 from pybootcfg.errors import ImageError, LimitExceeded, UnsupportedFeature, printable
@@ -378,16 +379,14 @@ def _entry_sets(slots: Iterator[bytes], warn: Callable[[str], None]) -> Iterator
     """Yield the files of a directory; entry sets that are not whole are left out with a warning."""
     waiting: list[bytes] = []  # a file entry and what belongs to it
     wanted = number = 0
-    for index, slot in enumerate(slots):
-        if slot[0] == _exfat.FILE:
-            if waiting:
-                warn(f"the entry set at directory entry {number} is not whole and left out")
-            waiting, number = [slot], index
-            wanted = 1 + _exfat.file_entry.decode(slot).secondary_count
-        elif waiting and slot[0] & _SECONDARY == _SECONDARY:
+    for index, slot in enumerate(chain(slots, [_END])):
+        if waiting and slot[0] & _SECONDARY == _SECONDARY:
             waiting.append(slot)
         else:
-            waiting = []
+            if waiting:
+                warn(f"the entry set at directory entry {number} is not whole and left out")
+            waiting, number = ([slot], index) if slot[0] == _exfat.FILE else ([], 0)
+            wanted = 1 + _exfat.file_entry.decode(slot).secondary_count if waiting else 0
         if waiting and len(waiting) == wanted:
             entry = _entry(waiting, number, warn)
             waiting = []
@@ -395,6 +394,7 @@ def _entry_sets(slots: Iterator[bytes], warn: Callable[[str], None]) -> Iterator
                 yield entry
 
 
+_END = b"\0"  # of a directory
 _SECONDARY = _exfat.STREAM_EXTENSION  # the two highest bits: in use, and secondary
 
 
