@@ -103,12 +103,11 @@ def begin(scale: int | None = None) -> None:
 
 def expire(total: Total) -> LimitExceeded:
     """End the run, since `total` is used up; return the error that it is to raise, now and at each count."""
-    if not _expired:
-        cap = total.scaled()
-        _expired.append(LimitExceeded(total.name, cap, cap))
-        for each in TOTALS:
-            each.cap = -1
-    return _expired[0]
+    cap = total.scaled()
+    _expired.append(LimitExceeded(total.name, cap, cap))
+    for each in TOTALS:
+        each.cap = -1
+    return _expired[0]  # if there was an earlier end, that one
 
 
 def allow(text: str) -> None:

@@ -131,6 +131,12 @@ def test_the_scale_of_a_run_holds_for_the_next_one() -> None:
         limits.TOTAL_COPIED.add()
 
 
+def test_memory_is_the_same_whatever_the_scale() -> None:
+    limits.begin(3)
+    assert {total for total in limits.TOTALS if total.cap != 3 * total.value} == {limits.TOTAL_MEMORY}
+    assert limits.TOTAL_MEMORY.cap == limits.TOTAL_MEMORY.value
+
+
 def test_every_budget_draws_on_the_steps_of_the_run() -> None:
     limits.allow("total-steps=10")
     for _ in range(10):
