@@ -35,6 +35,10 @@ class Run:
 
     def __init__(self, disks: Sequence[Source]) -> None:
         self.disks = disks
+        self.renew()
+
+    def renew(self) -> None:
+        """Take new files, as a forked process must: it has those of its parent, which others write to."""
         self.outputs = [os.memfd_create(name) for name in ("kernel", "ramdisk")]
 
     def close(self) -> None:

@@ -175,6 +175,7 @@ class _Worker:
 def _work(plan: Plan, items: Items, shared: mmap.mmap, telling: int) -> NoReturn:
     status = 1
     try:
+        plan.run.renew()
         with plan.active(), guarded(plan):
             for index, item in enumerate(items):
                 part = Tally()
