@@ -28,8 +28,8 @@ from typing import NamedTuple
 
 TESTS = Path(__file__).parent
 SANDBOX = (
-    *("test_sandbox_landlock.py", "test_sandbox_headers.py", "test_sandbox_outside.py", "test_sandbox.py"),
-    *("test_sandbox_answers.py", "test_libxl_kills.py"),
+    *("test_sandbox_landlock.py", "test_sandbox_headers.py", "test_sandbox_process.py"),
+    *("test_sandbox_outside.py", "test_sandbox.py", "test_sandbox_answers.py", "test_libxl_kills.py"),
 )
 #: the modules, by their files in the package, and the tests that have to notice
 TARGETS: dict[str, tuple[str, ...]] = {
