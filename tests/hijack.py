@@ -14,7 +14,6 @@ import pytest
 from guests import grub_guest
 from toolstacks import is_root
 
-ROOT = Path(__file__).parent.parent
 USER = 54321  #: an ordinary user, who need not exist
 
 #: runs pygrub with `attack` in place of what reads the guest; it answers with a failure that is JSON
@@ -50,10 +49,9 @@ def make_readable_tree(place: Path) -> tuple[str, Path]:
     """An interpreter and a copy of the package that any user may read, for runs as another user."""
     import construct
 
-    package = place / "pybootcfg"
-    shutil.copytree(ROOT / "pybootcfg", package)
-    for room in ("cli", "formats", "grammars"):
-        shutil.copytree(ROOT / room, package / room)
+    import pybootcfg
+
+    shutil.copytree(Path(pybootcfg.__file__).parent, place / "pybootcfg")
     packages = Path(construct.__file__).parent.parent
     for name in ("construct", "lark", "interegular"):
         shutil.copytree(packages / name, place / name)
@@ -127,6 +125,8 @@ def prepared(
     if user:
         environment["PYTHONPATH"] = str(user[1])
         options |= {"user": USER, "group": USER, "extra_groups": []}
+    elif is_root():
+        options |= {"extra_groups": [USER]}  # to be given up
     command += ["-q", f"--output-directory={stage / 'out'}", *arguments, str(stage / "guest.img")]
     return command, environment, options
 
