@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
 from guests import needs_mke2fs
-from hijack import ROOT, USER, hijacked, make_readable_tree, make_stage, told
+from hijack import USER, hijacked, make_readable_tree, make_stage, told
 from toolstacks import PYGRUB, is_root
 
 from pybootcfg.cli.sandbox import seccomp
