@@ -344,7 +344,7 @@ def boot_checksum(source: Source, offset: int, covered: int) -> int:
     region = bytearray(source.read(offset, covered, "boot region"))
     del region[_exfat.PERCENT_IN_USE_OFFSET]
     del region[_exfat.VOLUME_FLAGS_OFFSET : _exfat.VOLUME_FLAGS_OFFSET + 2]
-    return checksum(region, 32)
+    return checksum(bytes(region), 32)
 
 
 def set_checksum(entries: bytes) -> int:
