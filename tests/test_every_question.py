@@ -9,11 +9,10 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 from itertools import islice
-from pathlib import Path
 
 import pytest
 
-from faults.images import unpack_file
+from faults import images
 from pybootcfg.errors import BootcfgError, GuestFileMissing
 from pybootcfg.filesystems.base import Extent, Filesystem, Node, Options
 from pybootcfg.guest import Guest, GuestVolume
@@ -23,24 +22,12 @@ from pybootcfg.places import files, find
 from pybootcfg.places.addresses import disk_offset
 from pybootcfg.places.owners import between, owner
 
-CORPUS = Path(__file__).parent / "corpus"
-SETS = sorted(
-    {
-        str(file.relative_to(CORPUS)).partition(".")[0]
-        for file in CORPUS.glob("*/*.xz")
-        if ".img" in file.name or ".iso" in file.name
-    }
-)
+IMAGES = images.find([images.OWN])
 
 
-@pytest.fixture(scope="module", params=SETS)
+@pytest.fixture(scope="module", params=IMAGES, ids=[image.name for image in IMAGES])
 def guest(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Guest:
-    folder = tmp_path_factory.mktemp("disks")
-    disks = []
-    for file in sorted(CORPUS.glob(f"{request.param}.*")):
-        if ".img" in file.name or ".iso" in file.name:
-            disks.append(folder / file.stem)
-            unpack_file(file, disks[-1])
+    disks = images.unpack(request.param, tmp_path_factory.mktemp("disks"))
     return Guest.open([str(disk) for disk in disks])
 
 

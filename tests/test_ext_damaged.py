@@ -165,7 +165,7 @@ def test_a_copy_stands_in_for_a_damaged_descriptor(tmp_path: Path) -> None:
 
 
 def test_copies_of_a_descriptor_that_cannot_be_read_are_passed_over(tmp_path: Path) -> None:
-    """Those of group 1 lie in the eighth MiB, behind the end of the disk."""
+    """The first stands in group 1, behind 8 MiB, where this disk has ended."""
     image = mke2fs(tmp_path / "i", "-t", "ext2", "-b", "1024", size="24M")
     data = bytearray(image.read_bytes()[: 4 << 20])
     struct.pack_into("<I", data, 2048 + 8, 0x7FFFFFFF)

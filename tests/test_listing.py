@@ -59,13 +59,13 @@ class Made(Node):
         yield from self.contents or ()
 
     def runs(self) -> Iterator[Run]:
-        raise NotImplementedError
+        raise AssertionError("a walk reads no file")
 
     def lookup(self, name: bytes) -> Node | None:
-        raise NotImplementedError
+        raise AssertionError(f"a walk looks for no name, nor for {name!r}")
 
     def target(self) -> bytes:
-        raise NotImplementedError
+        raise AssertionError("a walk follows no link")
 
 
 NAMES = st.text("a-./0z".replace("/", ""), min_size=1, max_size=3).map(str.encode)

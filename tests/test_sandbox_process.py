@@ -1,4 +1,4 @@
-"""What a process is told about itself, asked of the kernel; prctl(2)."""
+"""The attributes of a process, asked of the kernel; prctl(2)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from toolstacks import is_root
 PR_GET_PDEATHSIG, PR_GET_DUMPABLE, PR_GET_NO_NEW_PRIVS = 2, 3, 39
 
 APPLIED = f"""
-import ctypes, os, sys
+import ctypes, sys
 from types import SimpleNamespace
 from pybootcfg.cli.sandbox import process
 process.apply(SimpleNamespace(parent=int(sys.argv[1])))

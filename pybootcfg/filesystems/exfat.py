@@ -341,10 +341,9 @@ class Exfat(Filesystem):
 
 def boot_checksum(source: Source, offset: int, covered: int) -> int:
     """Return the checksum of the boot region at `offset`: of `covered` bytes but for two fields."""
-    region = bytearray(source.read(offset, covered, "boot region"))
-    del region[_exfat.PERCENT_IN_USE_OFFSET]
-    del region[_exfat.VOLUME_FLAGS_OFFSET : _exfat.VOLUME_FLAGS_OFFSET + 2]
-    return checksum(bytes(region), 32)
+    region = source.read(offset, covered, "boot region")
+    flags, percent = _exfat.VOLUME_FLAGS_OFFSET, _exfat.PERCENT_IN_USE_OFFSET
+    return checksum(region[:flags] + region[flags + 2 : percent] + region[percent + 1 :], 32)
 
 
 def set_checksum(entries: bytes) -> int:
@@ -379,14 +378,16 @@ def _entry_sets(slots: Iterator[bytes], warn: Callable[[str], None]) -> Iterator
     """Yield the files of a directory; entry sets that are not whole are left out with a warning."""
     waiting: list[bytes] = []  # a file entry and what belongs to it
     wanted = number = 0
-    for index, slot in enumerate(chain(slots, [_END])):
+    for index, slot in enumerate(chain(slots, [bytes([_exfat.END_OF_DIRECTORY])])):
         if waiting and slot[0] & _SECONDARY == _SECONDARY:
             waiting.append(slot)
         else:
             if waiting:
                 warn(f"the entry set at directory entry {number} is not whole and left out")
-            waiting, number = ([slot], index) if slot[0] == _exfat.FILE else ([], 0)
-            wanted = 1 + _exfat.file_entry.decode(slot).secondary_count if waiting else 0
+            waiting = []
+            if slot[0] == _exfat.FILE:
+                waiting, number = [slot], index
+                wanted = 1 + _exfat.file_entry.decode(slot).secondary_count
         if waiting and len(waiting) == wanted:
             entry = _entry(waiting, number, warn)
             waiting = []
@@ -394,7 +395,6 @@ def _entry_sets(slots: Iterator[bytes], warn: Callable[[str], None]) -> Iterator
                 yield entry
 
 
-_END = b"\0"  # of a directory
 _SECONDARY = _exfat.STREAM_EXTENSION  # the two highest bits: in use, and secondary
 
 
@@ -417,7 +417,7 @@ def _entry(slots: list[bytes], number: int, warn: Callable[[str], None]) -> Entr
     return Entry(name, file, stream, number)
 
 
-def checksum(data: bytes | bytearray, bits: int) -> int:
+def checksum(data: bytes, bits: int) -> int:
     """Return the checksum of the specification's figures 1 to 3: rotate right, then add."""
     total, top, mask = 0, bits - 1, (1 << bits) - 1
     for byte in data:
